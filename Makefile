@@ -1,0 +1,90 @@
+# Every target does the set-up it needs, once.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PY := .venv/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --quiet install --require-hashes
+# Not `npm ci`, which refuses a lock without the binaries of other platforms, where the registry has none.
+NPM := npm install --no-save --no-audit --no-fund --loglevel=error --prefix
+LOCAL := .venv/local.stamp deploy/local/node_modules/.stamp
+TOOLS := .venv/tests.stamp $(LOCAL) tests/node_modules/.stamp
+LOCKS := requirements.txt deploy/local/requirements.txt deploy/requirements.txt tests/requirements.txt
+
+.PHONY: help
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: $(LOCAL) ## Serve everything on this machine until Ctrl-C (a Supabase of your own: SUPABASE_URL and its keys)
+	@exec $(PY) -m deploy.local
+
+.PHONY: test
+test: $(TOOLS) ## Run the tests on a stack of their own (make test ARGS='-k auth')
+	@$(PY) -m pytest $(ARGS)
+
+.PHONY: check
+check: $(TOOLS) ## Lint, format, types, locks
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy shared deploy tests
+	@# Every function's file is called main, and mypy takes one of a name at a time.
+	for main in functions/*/main.py; do $(PY) -m mypy --no-explicit-package-bases $$main || exit 1; done
+	$(PY) -m pip check
+	for file in $$(git ls-files '*.json'); do $(PY) -m json.tool $$file > /dev/null || exit 1; done
+	for file in $$(git ls-files '*.toml'); do $(PY) -c 'import sys, tomllib; tomllib.load(sys.stdin.buffer)' < $$file || exit 1; done
+
+.PHONY: format
+format: $(TOOLS) ## Mend what can be mended by machine
+	$(PY) -m ruff check --fix
+	$(PY) -m ruff format
+
+.PHONY: psql
+psql: $(LOCAL) ## Talk to the database of a running `make run`
+	@. .local/env && exec "$$($(PY) -m deploy.local.postgres)/psql" "$$DATABASE_URL" $(ARGS)
+
+.PHONY: reset
+reset: $(LOCAL) ## Forget the local data and keys
+	@$(PY) -m deploy.local reset
+
+.PHONY: clean
+clean: ## Remove everything that can be made again; data stays
+	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .hypothesis deploy/local/node_modules tests/node_modules
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+.PHONY: lock
+lock: build/lock/bin/uv ## Pin again what the *.in files and package.json ask for (make lock ARGS=--upgrade)
+	@# The order matters: each is held to the versions of those before it.
+	for lock in $(LOCKS); do \
+	  build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --custom-compile-command 'make lock' $(ARGS) $${lock%.txt}.in --output-file $$lock || exit 1; \
+	done
+	for folder in deploy/local tests; do npm install --package-lock-only --prefix $$folder || exit 1; done
+
+build/lock/bin/uv: $(PY)
+	$(PY) -m venv build/lock
+	build/lock/bin/pip install --quiet uv
+
+# A python3.12 on the PATH may be a shim that does not run: only running one tells.
+$(PY):
+	@for python in $(PYTHON) python3 python3.12 python3.13 python3.11 python; do \
+	  if $$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then \
+	    echo "Making .venv with $$($$python --version)"; exec $$python -m venv --clear .venv; \
+	  fi; \
+	done; \
+	echo 'Python 3.11 or newer is needed, with venv (on Debian: apt install python3-venv).' >&2; exit 1
+
+.venv/local.stamp: requirements.txt deploy/local/requirements.txt | $(PY)
+	@echo 'Installing the Python packages'
+	@$(PIP) $(^:%=-r %)
+	@touch $@
+
+.venv/tests.stamp: tests/requirements.txt .venv/local.stamp
+	@echo 'Installing the Python packages of the tests'
+	@$(PIP) -r requirements.txt -r deploy/local/requirements.txt -r tests/requirements.txt
+	@touch $@
+
+%/node_modules/.stamp: %/package.json %/package-lock.json
+	@echo 'Installing the npm packages of $*'
+	@$(NPM) $*
+	@touch $@

@@ -1,0 +1,116 @@
+"""The functions of deploy/functions.toml, each in a process of its own as Google runs it."""
+
+import os
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.gateway import run_gateway
+from deploy.local.metadata import ACCOUNT, google_key_file, run_metadata
+from deploy.local.part import ROOT, Part, running
+from deploy.local.ports import answering, free_ports
+from deploy.local.scheduler import run_scheduler
+
+TABLE = ROOT / "deploy" / "functions.toml"
+
+
+@dataclass(frozen=True)
+class Function:
+    """One row of the table, as far as running it goes."""
+
+    name: str
+    variables: tuple[str, ...]
+    is_private: bool = False
+    schedule: str | None = None
+
+    @property
+    def source(self) -> Path:
+        """Its one file."""
+        return ROOT / "functions" / self.name / "main.py"
+
+    def environment(self, known: Mapping[str, str]) -> dict[str, str]:
+        """The variables that the table lists for it, and no others."""
+        values = {**os.environ, **known}
+        if self.is_private:
+            values |= {"AUDIENCE": self.address(known), "INVOKERS": ACCOUNT}
+        return {name: values[name] for name in self.variables if name in values}
+
+    def address(self, known: Mapping[str, str]) -> str:
+        """Where it is called, and so what the identity tokens for it name."""
+        return f"{known['FUNCTIONS_URL']}/{self.name}"
+
+
+def load_functions() -> list[Function]:
+    """Every function of the table that has been written."""
+    table = tomllib.loads(TABLE.read_text())
+    shared = table["defaults"].get("env", [])
+    rows = table["functions"].items()
+    functions = [
+        Function(
+            name,
+            (*shared, *row.get("env", []), *row.get("secrets", [])),
+            row["access"] == "private",
+            row.get("schedule"),
+        )
+        for name, row in rows
+    ]
+    return [function for function in functions if function.source.exists()]
+
+
+@contextmanager
+def run_function(home: Path, function: Function, env: Mapping[str, str], port: int) -> Iterator[Part]:
+    """One function behind functions-framework, with that environment alone."""
+    entry_point = function.name.replace("-", "_")
+    target = ["--target", entry_point, "--source", str(function.source)]
+    address = ["--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "functions_framework", "--asgi", *target, *address]
+    # The framework's own answer, without the function: it may need parts that are not up yet.
+    ready = answering(port, "/robots.txt", status=404)
+    with running(
+        function.name, command, home=home, env={"PYTHONPATH": str(ROOT), **env}, ready=ready
+    ) as part:
+        yield part
+
+
+@contextmanager
+def run_functions(
+    home: Path, known: Mapping[str, str], port: int, *, minute: float | None = None
+) -> Iterator[list[Part]]:
+    """All functions, the address that people call them at, and what else Google runs around them.
+
+    `minute` is how many seconds one of the scheduler's takes; without it nobody calls by schedule.
+    """
+    functions = load_functions()
+    ports = dict(zip((function.name for function in functions), free_ports(len(functions)), strict=True))
+    upstreams = {name: f"http://127.0.0.1:{number}" for name, number in ports.items()}
+    private = {function.name: function.address(known) for function in functions if function.is_private}
+    schedules = {function.address(known): function.schedule for function in functions if function.schedule}
+    metadata_host = known["GCE_METADATA_HOST"]
+    with ExitStack() as started:
+        parts = [
+            started.enter_context(
+                run_function(home, function, function.environment(known), ports[function.name])
+            )
+            for function in functions
+        ]
+        google_key = google_key_file(home)
+        parts.append(started.enter_context(run_metadata(home, metadata_host)))
+        parts.append(
+            started.enter_context(
+                run_gateway(
+                    home, "functions-gateway", upstreams, port, private=private, google_key=google_key
+                )
+            )
+        )
+        if minute is not None:
+            scheduler = run_scheduler(home, schedules, metadata_host, minute)
+            parts.append(started.enter_context(scheduler))
+        try:
+            yield parts
+        finally:
+            # All at once, for stopping one after the other takes its time.
+            for part in parts:
+                part.ask_to_stop()

@@ -1,0 +1,135 @@
+-- People: agents and admins are active rows of support_agents, everybody else who is signed in is a customer.
+--
+-- Rights never come from a claim of the token: taking an agent's row away works at once, not when a token expires.
+
+create table public.support_agents (
+  user_id uuid primary key references auth.users (id) on delete cascade,
+  role text not null default 'agent' check (role in ('agent', 'admin')),
+  display_name text not null check (char_length(display_name) between 1 and 200),
+  active boolean not null default true,
+  skills text[] not null default '{}',
+  capacity integer not null default 20 check (capacity between 0 and 10000),
+  branch_id text check (char_length(branch_id) between 1 and 100),
+  created_at timestamptz not null default now()
+);
+
+alter table public.support_agents enable row level security;
+
+comment on table public.support_agents is 'Who works the queue. Admins edit it here, under RLS.';
+comment on column public.support_agents.skills is 'Categories that this agent takes; empty means all of them.';
+comment on column public.support_agents.capacity is 'How many tickets that are not yet resolved the agent has room for.';
+comment on column public.support_agents.branch_id is 'A branch-bound agent sees the tickets of that branch only; null sees all.';
+
+-- The branch a customer belongs to. A ticket takes its branch from here, never from a payload.
+create table public.customer_branches (
+  customer_id uuid primary key references auth.users (id) on delete cascade,
+  branch_id text not null check (char_length(branch_id) between 1 and 100)
+);
+
+alter table public.customer_branches enable row level security;
+
+comment on table public.customer_branches is 'The branch of a customer. No row: a ticket that only agents without a branch see.';
+
+-- Who is asking. Supabase's anonymous sign-ins have an id but count as nobody.
+
+create function private.caller()
+returns uuid
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  claims jsonb := auth.jwt();
+begin
+  return case when (claims ->> 'is_anonymous')::boolean then null else (claims ->> 'sub')::uuid end;
+end
+$$;
+
+create function private.require_caller()
+returns uuid
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if private.caller() is null then
+    perform private.fail('SD401', 'Sign in first: this needs a signed-in person.');
+  end if;
+  return private.caller();
+end
+$$;
+
+create function private.is_agent()
+returns boolean
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return exists (select from public.support_agents where user_id = private.caller() and active);
+end
+$$;
+
+create function private.is_admin()
+returns boolean
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return exists (select from public.support_agents where user_id = private.caller() and active and role = 'admin');
+end
+$$;
+
+create function private.agent_branch()
+returns text
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return (
+    select branch_id from public.support_agents where user_id = private.caller() and active
+  );
+end
+$$;
+
+comment on function private.agent_branch is 'The branch that the calling agent is bound to; null for agents who see every branch.';
+
+create policy select_as_agent on public.support_agents for select to authenticated
+  using ((select private.is_agent()));
+create policy insert_as_admin on public.support_agents for insert to authenticated
+  with check ((select private.is_admin()));
+create policy update_as_admin on public.support_agents for update to authenticated
+  using ((select private.is_admin())) with check ((select private.is_admin()));
+create policy delete_as_admin on public.support_agents for delete to authenticated
+  using ((select private.is_admin()));
+
+revoke all on public.support_agents from public, anon, authenticated, service_role;
+grant select, delete on public.support_agents to authenticated;
+grant insert (user_id, role, display_name, active, skills, capacity, branch_id) on public.support_agents to authenticated;
+grant update (role, display_name, active, skills, capacity, branch_id) on public.support_agents to authenticated;
+grant select on public.support_agents to service_role;
+
+create policy select_own_or_as_agent on public.customer_branches for select to authenticated
+  using (customer_id = (select auth.uid()) or (select private.is_agent()));
+create policy insert_as_admin on public.customer_branches for insert to authenticated
+  with check ((select private.is_admin()));
+create policy update_as_admin on public.customer_branches for update to authenticated
+  using ((select private.is_admin())) with check ((select private.is_admin()));
+create policy delete_as_admin on public.customer_branches for delete to authenticated
+  using ((select private.is_admin()));
+
+revoke all on public.customer_branches from public, anon, authenticated, service_role;
+grant select, delete on public.customer_branches to authenticated;
+grant insert (customer_id, branch_id), update (branch_id) on public.customer_branches to authenticated;
+grant select on public.customer_branches to service_role;
+
+revoke execute on all functions in schema private from public;
+grant execute on function
+  private.caller(), private.require_caller(), private.is_agent(), private.is_admin(), private.agent_branch(),
+  private.fail(text, text, jsonb)
+to anon, authenticated, service_role;

@@ -1,0 +1,131 @@
+-- Categories: what a ticket is about. Data, not code: admins add, rename and retire them in the table.
+
+create table public.ticket_categories (
+  slug text primary key check (slug ~ '^[a-z][a-z0-9_]{0,49}$'),
+  name text not null check (char_length(name) between 1 and 100),
+  description text not null default '' check (char_length(description) <= 500),
+  position integer not null default 100,
+  is_active boolean not null default true,
+  auto_assign boolean not null default false,
+  linear_team text check (char_length(linear_team) between 1 and 100)
+);
+
+alter table public.ticket_categories enable row level security;
+
+comment on table public.ticket_categories is 'What a ticket may be about. A retired category keeps its tickets and takes no new ones.';
+comment on column public.ticket_categories.auto_assign is 'Whether a new ticket goes to the least loaded agent with the skill.';
+comment on column public.ticket_categories.linear_team is 'The Linear team that gets an issue for every ticket; null: none.';
+
+create policy select_active_or_as_agent on public.ticket_categories for select to anon, authenticated
+  using (is_active or (select private.is_agent()));
+create policy insert_as_admin on public.ticket_categories for insert to authenticated
+  with check ((select private.is_admin()));
+create policy update_as_admin on public.ticket_categories for update to authenticated
+  using ((select private.is_admin())) with check ((select private.is_admin()));
+create policy delete_as_admin on public.ticket_categories for delete to authenticated
+  using ((select private.is_admin()));
+
+revoke all on public.ticket_categories from public, anon, authenticated, service_role;
+grant select (slug, name, description, position, is_active) on public.ticket_categories to anon;
+grant select, delete on public.ticket_categories to authenticated;
+grant insert (slug, name, description, position, is_active, auto_assign, linear_team),
+  update (name, description, position, is_active, auto_assign, linear_team)
+  on public.ticket_categories to authenticated;
+grant select on public.ticket_categories to service_role;
+
+insert into public.ticket_categories (slug, name, description, position) values
+  ('bug', 'Bug', 'Something in the product does not work as it should.', 10),
+  ('chatbot', 'Chatbot answer', 'An answer of the assistant that is wrong or not good enough.', 20),
+  ('app_error', 'App error', 'Crashes and error messages.', 30),
+  ('technical', 'Technical issue', 'Integrations, devices and set-up.', 40),
+  ('account', 'Account', 'Profile, plan and settings.', 50),
+  ('account_access', 'Account access', 'Signing in, lock-outs, two-factor codes.', 60),
+  ('security_concern', 'Security concern', 'Fraud, hacking, unauthorised activity.', 70),
+  ('billing', 'Billing', 'Invoices, charges and refunds.', 80),
+  ('payments', 'Payments', 'Paying and being paid.', 90),
+  ('banking_issue', 'Banking issue', 'Transfers, deposits and withdrawals.', 100),
+  ('transaction_error', 'Transaction error', 'A payment that failed or went wrong.', 110),
+  ('dispute', 'Dispute', 'A disagreement about an order or a charge.', 120),
+  ('buying', 'Buying', 'Orders and purchases.', 130),
+  ('selling', 'Selling', 'Listings and sales.', 140),
+  ('getting_started', 'Getting started', 'First steps.', 150),
+  ('feature_question', 'Feature question', 'How something is done.', 160),
+  ('other', 'Other', 'Everything else.', 990);
+
+-- What a kind of report is filed under when the person names no category.
+create table private.issue_types (
+  issue_type text primary key,
+  default_category text not null references public.ticket_categories (slug) on update cascade
+);
+
+create index issue_types_default_category on private.issue_types (default_category);
+
+insert into private.issue_types (issue_type, default_category) values
+  ('chatbot', 'chatbot'),
+  ('other', 'other'),
+  ('bug', 'bug'),
+  ('support', 'other'),
+  ('contact', 'other'),
+  ('ai_transfer', 'other'),
+  ('webhook', 'other');
+
+create function private.category_problem(path text, given text)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return (
+    select case
+      when exists (select from public.ticket_categories where slug = given and is_active) then '[]'::jsonb
+      else private.problem(path, 'must be one of ' || (
+        select string_agg(slug, ', ' order by position, slug) from public.ticket_categories where is_active
+      ))
+    end
+  );
+end
+$$;
+
+-- An agent's skills name categories, so that automatic assignment cannot miss for a typing error.
+create function private.check_skills()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  unknown text;
+begin
+  select skill into unknown
+  from unnest(new.skills) as skill
+  where not exists (select from public.ticket_categories where slug = skill)
+  limit 1;
+  if unknown is not null then
+    perform private.fail_fields(private.problem('skills', format('%L is not a category', unknown)));
+  end if;
+  return new;
+end
+$$;
+
+create trigger agents_10_check_skills before insert or update of skills on public.support_agents
+  for each row execute function private.check_skills();
+
+create function public.list_categories()
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select jsonb_build_object('categories', coalesce(jsonb_agg(
+    jsonb_build_object('category', slug, 'name', name, 'description', description) order by position, slug), '[]'))
+  from public.ticket_categories
+  where is_active
+$$;
+
+comment on function public.list_categories is 'Active categories in their order: {categories: [{category, name, description}]}.';
+
+revoke execute on all functions in schema private from public;
+revoke all on function public.list_categories() from public, anon, authenticated, service_role;
+grant execute on function public.list_categories() to anon, authenticated;

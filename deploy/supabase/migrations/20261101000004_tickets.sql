@@ -1,0 +1,259 @@
+-- Tickets: the row, its number, its life and who may see it.
+--
+-- Statuses and the like are text with CHECKs, not enum types: `=` on text is leakproof, so an index serves it under RLS.
+
+create sequence private.ticket_numbers;
+
+create function private.next_ticket_number()
+returns text
+language plpgsql
+set search_path = ''
+as $$
+begin
+  return (
+    select 'SUP-' || case when n < 100000 then lpad(n::text, 5, '0') else n::text end
+    from nextval('private.ticket_numbers') as n
+  );
+end
+$$;
+
+create table public.support_tickets (
+  id uuid primary key default gen_random_uuid(),
+  ticket_number text not null unique default private.next_ticket_number(),
+  customer_id uuid references auth.users (id) on delete set null,
+  requester_name text check (char_length(requester_name) between 1 and 200),
+  requester_email text check (private.is_email(requester_email)),
+  issue_type text not null
+    check (issue_type in ('chatbot', 'other', 'bug', 'support', 'contact', 'ai_transfer', 'webhook')),
+  category text not null references public.ticket_categories (slug) on update cascade,
+  subject text not null check (char_length(subject) between 1 and 255 and subject ~ '\S'),
+  description text not null check (char_length(description) between 1 and 20000 and description ~ '\S'),
+  priority text not null default 'medium' check (priority in ('low', 'medium', 'high', 'urgent')),
+  status text not null default 'open'
+    check (status in ('open', 'in_progress', 'waiting_on_customer', 'resolved', 'closed')),
+  assigned_to uuid references public.support_agents (user_id) on delete set null,
+  assigned_at timestamptz,
+  escalated boolean not null default false,
+  escalated_at timestamptz,
+  branch_id text check (char_length(branch_id) between 1 and 100),
+  context jsonb not null default '{}'
+    check (jsonb_typeof(context) = 'object' and octet_length(context::text) <= 131072),
+  resolution text check (char_length(resolution) between 1 and 20000),
+  version integer not null default 1,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  last_response_at timestamptz,
+  first_responded_at timestamptz,
+  resolved_at timestamptz,
+  closed_at timestamptz,
+  deleted_at timestamptz
+);
+
+alter table public.support_tickets enable row level security;
+
+comment on table public.support_tickets is 'One row per ticket. Clients read it under RLS and change it through RPCs only.';
+comment on column public.support_tickets.customer_id is 'The signed-in requester; null for an anonymous or a deleted one.';
+comment on column public.support_tickets.requester_email is
+  'As verified by Auth for signed-in people; what an anonymous form said otherwise.';
+comment on column public.support_tickets.context is 'What is special to the issue type, and links such as order_id.';
+comment on column public.support_tickets.version is 'Moves with what agents edit, not with replies or sweeps.';
+comment on column public.support_tickets.first_responded_at is 'The first public reply of a human agent.';
+comment on column public.support_tickets.last_response_at is 'The last public message of anybody.';
+
+-- Every list is newest first inside one filter, so each index ends in (created_at, id), the keyset.
+create index support_tickets_customer on public.support_tickets (customer_id, created_at desc, id desc);
+create index support_tickets_assigned on public.support_tickets (assigned_to, created_at desc, id desc);
+create index support_tickets_category on public.support_tickets (category, created_at desc, id desc);
+create index support_tickets_status on public.support_tickets (status, created_at desc, id desc)
+  where deleted_at is null;
+create index support_tickets_priority on public.support_tickets (priority, created_at desc, id desc)
+  where deleted_at is null;
+create index support_tickets_created on public.support_tickets (created_at desc, id desc) where deleted_at is null;
+create index support_tickets_updated on public.support_tickets (updated_at desc, id desc) where deleted_at is null;
+create index support_tickets_branch on public.support_tickets (branch_id, created_at desc, id desc)
+  where branch_id is not null;
+create index support_tickets_escalated on public.support_tickets (created_at desc, id desc) where escalated;
+create index support_tickets_context on public.support_tickets using gin (context jsonb_path_ops);
+
+create policy select_own_or_as_agent on public.support_tickets for select to authenticated
+  using (
+    deleted_at is null and (
+      customer_id = (select private.caller())
+      or (
+        (select private.is_agent())
+        and ((select private.agent_branch()) is null or branch_id = (select private.agent_branch()))
+      )
+    )
+  );
+
+revoke all on public.support_tickets from public, anon, authenticated, service_role;
+grant select on public.support_tickets to authenticated, service_role;
+
+-- The life of a ticket, as data.
+create table private.status_transitions (
+  from_status text not null,
+  to_status text not null,
+  primary key (from_status, to_status)
+);
+
+insert into private.status_transitions (from_status, to_status) values
+  ('open', 'in_progress'), ('open', 'waiting_on_customer'), ('open', 'resolved'), ('open', 'closed'),
+  ('in_progress', 'waiting_on_customer'), ('in_progress', 'resolved'), ('in_progress', 'closed'), ('in_progress', 'open'),
+  ('waiting_on_customer', 'in_progress'), ('waiting_on_customer', 'resolved'), ('waiting_on_customer', 'closed'),
+  ('resolved', 'closed'), ('resolved', 'open'),
+  ('closed', 'open');
+
+create function private.require_transition(old_status text, new_status text)
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  allowed text[] := array(
+    select to_status from private.status_transitions where from_status = old_status order by to_status
+  );
+begin
+  if new_status <> all (allowed) then
+    perform private.fail(
+      'SD091',
+      format('A ticket that is %s cannot become %s; it can become %s.',
+        old_status, new_status, array_to_string(allowed, ', ')),
+      jsonb_build_object('status', old_status, 'allowed', to_jsonb(allowed))
+    );
+  end if;
+end
+$$;
+
+-- Times that follow from what changed are kept here, so that no writer can forget them.
+create function private.stamp_ticket()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  new.updated_at := now();
+  if new.status <> old.status then
+    perform private.require_transition(old.status, new.status);
+    new.resolved_at := case new.status when 'resolved' then now() when 'closed' then old.resolved_at end;
+    new.closed_at := case new.status when 'closed' then now() end;
+  end if;
+  if new.assigned_to is distinct from old.assigned_to then
+    new.assigned_at := case when new.assigned_to is not null then now() end;
+  end if;
+  if new.escalated and not old.escalated then
+    new.escalated_at := now();
+  end if;
+  -- Auth deleted the person: the ticket stays, without them.
+  if new.customer_id is null and old.customer_id is not null then
+    new.requester_name := null;
+    new.requester_email := null;
+    new.context := old.context - 'reporter_name' - 'reporter_email';
+  end if;
+  return new;
+end
+$$;
+
+create trigger tickets_10_stamp before update on public.support_tickets
+  for each row when (old is distinct from new) execute function private.stamp_ticket();
+
+-- Finding one ticket, and what the caller is to it.
+
+create function private.find_ticket(ref text)
+returns public.support_tickets
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select t.* from public.support_tickets t
+  where t.deleted_at is null
+    and case when private.is_uuid(ref) then t.id = ref::uuid else t.ticket_number = upper(ref) end
+$$;
+
+-- An anonymous requester holds a token that opens this one ticket; only its hash is kept.
+create table private.ticket_tokens (
+  ticket_id uuid primary key references public.support_tickets (id) on delete cascade,
+  token_sha256 text not null
+);
+
+create function private.token_opens(ticket public.support_tickets, token text)
+returns boolean
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return token is not null
+    and exists (
+      select from private.ticket_tokens k where k.ticket_id = ticket.id and k.token_sha256 = private.sha256(token)
+    )
+    and (
+      ticket.closed_at is null
+      or ticket.closed_at > now() - make_interval(days => (private.setting('ticket_token_days') #>> '{}')::integer)
+    );
+end
+$$;
+
+create function private.role_on(ticket public.support_tickets, token text default null)
+returns text
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return case
+    when private.is_agent() and (private.agent_branch() is null or ticket.branch_id = private.agent_branch()) then 'agent'
+    when ticket.customer_id = private.caller() or private.token_opens(ticket, token) then 'customer'
+  end;
+end
+$$;
+
+comment on function private.role_on is 'What the caller is to the ticket: agent, customer, or null for nobody.';
+
+-- The ticket that a caller may see, locked when it is about to change; SD404 otherwise, whether it exists or not.
+create function private.require_ticket(ref text, token text default null, for_change boolean default false)
+returns public.support_tickets
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  ticket public.support_tickets;
+begin
+  if token is null then
+    perform private.require_caller();
+  end if;
+  ticket := private.find_ticket(ref);
+  if for_change and ticket.id is not null then
+    select t.* into ticket from public.support_tickets t where t.id = ticket.id and t.deleted_at is null for update;
+  end if;
+  if ticket.id is null or private.role_on(ticket, token) is null then
+    perform private.fail('SD404', 'There is no such ticket.');
+  end if;
+  return ticket;
+end
+$$;
+
+-- A ticket as it goes over the wire in lists.
+create function private.ticket_summary(t public.support_tickets)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'ticket_id', t.id, 'ticket_number', t.ticket_number, 'issue_type', t.issue_type, 'category', t.category,
+    'subject', t.subject, 'status', t.status, 'priority', t.priority, 'assigned_to', t.assigned_to,
+    'escalated', t.escalated, 'created_at', private.wire_time(t.created_at),
+    'updated_at', private.wire_time(t.updated_at), 'last_response_at', private.wire_time(t.last_response_at)
+  );
+end
+$$;
+
+revoke execute on all functions in schema private from public;
+grant execute on function private.ticket_summary(public.support_tickets) to authenticated;

@@ -1,0 +1,132 @@
+-- The conversation of a ticket: messages, attachments, the customer's rating.
+
+create table public.ticket_messages (
+  id uuid primary key default gen_random_uuid(),
+  ticket_id uuid not null references public.support_tickets (id) on delete cascade,
+  author text not null check (author in ('customer', 'agent', 'ai', 'system')),
+  author_id uuid,
+  body text not null check (char_length(body) between 1 and 20000 and body ~ '\S'),
+  is_internal boolean not null default false,
+  created_at timestamptz not null default now()
+);
+
+create index ticket_messages_ticket on public.ticket_messages (ticket_id, created_at, id);
+
+alter table public.ticket_messages enable row level security;
+
+comment on table public.ticket_messages is 'Replies, internal notes and what the system says. Internal ones are for agents only.';
+comment on column public.ticket_messages.author_id is
+  'No foreign key: a deleted agent''s replies keep their author, a deleted customer is taken out by the ticket''s trigger.';
+
+-- RLS of support_tickets applies inside the subquery, so whoever sees the ticket sees its public messages.
+create policy select_with_ticket on public.ticket_messages for select to authenticated
+  using (
+    (not is_internal or (select private.is_agent()))
+    and exists (select from public.support_tickets t where t.id = ticket_id)
+  );
+
+revoke all on public.ticket_messages from public, anon, authenticated, service_role;
+grant select on public.ticket_messages to authenticated, service_role;
+
+create table public.ticket_attachments (
+  id uuid primary key default gen_random_uuid(),
+  ticket_id uuid not null references public.support_tickets (id) on delete cascade,
+  message_id uuid references public.ticket_messages (id) on delete cascade,
+  url text not null check (private.is_web_url(url)),
+  is_internal boolean not null default false,
+  created_at timestamptz not null default now()
+);
+
+create index ticket_attachments_ticket on public.ticket_attachments (ticket_id);
+create index ticket_attachments_message on public.ticket_attachments (message_id);
+
+alter table public.ticket_attachments enable row level security;
+
+comment on table public.ticket_attachments is 'URLs of files that came with a ticket or a message. They are never fetched.';
+comment on column public.ticket_attachments.message_id is 'Null for what came with the ticket itself.';
+comment on column public.ticket_attachments.is_internal is 'As the message it belongs to.';
+
+create policy select_with_ticket on public.ticket_attachments for select to authenticated
+  using (
+    (not is_internal or (select private.is_agent()))
+    and exists (select from public.support_tickets t where t.id = ticket_id)
+  );
+
+revoke all on public.ticket_attachments from public, anon, authenticated, service_role;
+grant select on public.ticket_attachments to authenticated, service_role;
+
+create table public.ticket_ratings (
+  ticket_id uuid primary key references public.support_tickets (id) on delete cascade,
+  rating integer not null check (rating between 1 and 5),
+  comment text check (char_length(comment) between 1 and 2000),
+  created_at timestamptz not null default now()
+);
+
+alter table public.ticket_ratings enable row level security;
+
+comment on table public.ticket_ratings is 'What the customer thought of it (CSAT). The latest rating of a ticket counts.';
+
+create policy select_with_ticket on public.ticket_ratings for select to authenticated
+  using (exists (select from public.support_tickets t where t.id = ticket_id));
+
+revoke all on public.ticket_ratings from public, anon, authenticated, service_role;
+grant select on public.ticket_ratings to authenticated, service_role;
+
+-- What full-text search looks into: number, subject, description and public messages, never an internal note. A narrow
+-- table beside the tickets, so that a reply does not rewrite a wide row.
+create table private.ticket_search (
+  ticket_id uuid primary key references public.support_tickets (id) on delete cascade,
+  words tsvector not null
+);
+
+create index ticket_search_words on private.ticket_search using gin (words);
+
+create function private.words(given text)
+returns tsvector
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return to_tsvector('pg_catalog.english', given);
+end
+$$;
+
+create function private.index_ticket()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into private.ticket_search (ticket_id, words)
+  values (
+    new.id,
+    setweight(private.words(new.subject), 'A') || setweight(private.words(new.description), 'B')
+  );
+  return null;
+end
+$$;
+
+create trigger tickets_30_index after insert on public.support_tickets
+  for each row execute function private.index_ticket();
+
+create function private.index_message()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  -- A tsvector holds at most 1 MB: a very long conversation stays searchable by what came before.
+  update private.ticket_search
+  set words = words || private.words(new.body)
+  where ticket_id = new.ticket_id and length(words) < 10000;
+  return null;
+end
+$$;
+
+create trigger messages_30_index after insert on public.ticket_messages
+  for each row when (not new.is_internal) execute function private.index_message();
+
+revoke execute on all functions in schema private from public;

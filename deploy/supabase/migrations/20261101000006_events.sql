@@ -1,0 +1,193 @@
+-- Events: everything that happened to a ticket, complete and replayable.
+--
+-- A trigger writes them, so a change through any door leaves its event, in the transaction of the change. `changes` holds
+-- {column: [old, new]}; replaying a ticket's events in order of seq gives its row.
+
+create table public.ticket_events (
+  ticket_id uuid not null references public.support_tickets (id) on delete cascade,
+  seq integer not null,
+  type text not null check (type ~ '^[a-z_]{1,40}$'),
+  actor text not null check (actor in ('customer', 'agent', 'ai', 'system')),
+  actor_id uuid,
+  changes jsonb not null,
+  created_at timestamptz not null default now(),
+  primary key (ticket_id, seq)
+);
+
+alter table public.ticket_events enable row level security;
+
+comment on table public.ticket_events is
+  'For agents. A customer''s timeline is cut from it by get_ticket, which leaves out notes and who is assigned.';
+comment on column public.ticket_events.changes is '{column: [old, new]}; for "rated" {"rating": [null, 4]}; empty for "noted".';
+
+create policy select_as_agent on public.ticket_events for select to authenticated
+  using ((select private.is_agent()) and exists (select from public.support_tickets t where t.id = ticket_id));
+
+revoke all on public.ticket_events from public, anon, authenticated, service_role;
+grant select on public.ticket_events to authenticated, service_role;
+
+-- Who is acting on a ticket. A function that acts for the system says so for its transaction.
+create function private.actor_on(customer_id uuid)
+returns text
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return coalesce(
+    nullif(current_setting('supadesk.actor', true), ''),
+    case
+      when coalesce(auth.jwt() ->> 'role', 'service_role') = 'service_role' then 'system'
+      when actor_on.customer_id = private.caller() then 'customer'
+      when private.is_agent() then 'agent'
+      else 'customer'
+    end
+  );
+end
+$$;
+
+create function private.event_type(changes jsonb)
+returns text
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return case
+    when changes ? 'ticket_number' then 'created'
+    when changes ? 'deleted_at' then 'deleted'
+    when changes ? 'status' then 'status_changed'
+    when changes ? 'assigned_to' then 'assigned'
+    when changes ? 'priority' then 'priority_changed'
+    when changes ? 'escalated' then 'escalated'
+    when changes ? 'category' then 'category_changed'
+    when changes ? 'last_response_at' then 'replied'
+    else 'updated'
+  end;
+end
+$$;
+
+create function private.row_changes(old_row jsonb, new_row jsonb)
+returns jsonb
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(jsonb_object_agg(n.key, jsonb_build_array(old_row -> n.key, n.value)), '{}')
+    from jsonb_each(new_row) n
+    where n.value is distinct from coalesce(old_row -> n.key, 'null')
+  );
+end
+$$;
+
+-- The row of the ticket is locked by whoever writes an event, so seq has no gaps and no ties.
+create function private.record_event(ticket uuid, kind text, actor text, changes jsonb default '{}')
+returns void
+language sql
+security definer
+set search_path = ''
+as $$
+  insert into public.ticket_events (ticket_id, seq, type, actor, actor_id, changes)
+  select record_event.ticket,
+    coalesce((select max(e.seq) from public.ticket_events e where e.ticket_id = record_event.ticket), 0) + 1,
+    kind, record_event.actor, private.caller(), record_event.changes
+$$;
+
+create function private.lost_requester(old_row public.support_tickets, new_row public.support_tickets)
+returns boolean
+language sql
+immutable
+set search_path = ''
+as $$ select old_row.customer_id is not null and new_row.customer_id is null $$;
+
+create function private.without_requester(changes jsonb)
+returns jsonb
+language sql
+immutable
+set search_path = ''
+as $$
+  select changes - 'customer_id' - 'requester_name' - 'requester_email' || case
+    when changes ? 'context' then jsonb_build_object('context', jsonb_build_array(
+      null, (changes -> 'context' -> 1) - 'reporter_name' - 'reporter_email'))
+    else '{}'
+  end
+$$;
+
+-- Set-based, so that a sweep over a thousand tickets writes its events in one statement.
+create function private.record_created()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into public.ticket_events (ticket_id, seq, type, actor, actor_id, changes)
+  select n.id, 1, 'created', private.actor_on(n.customer_id), private.caller(),
+    private.row_changes('{}', to_jsonb(n))
+  from added n;
+  return null;
+end
+$$;
+
+create function private.record_changed()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  -- A deleted requester is taken out of the history first, old values included.
+  update public.ticket_events e
+  set changes = private.without_requester(e.changes), actor_id = nullif(e.actor_id, o.customer_id)
+  from before o join after n using (id)
+  where e.ticket_id = n.id and private.lost_requester(o, n);
+
+  update public.ticket_messages m
+  set author_id = null
+  from before o join after n using (id)
+  where m.ticket_id = n.id and private.lost_requester(o, n) and m.author_id = o.customer_id;
+
+  insert into public.ticket_events (ticket_id, seq, type, actor, actor_id, changes)
+  select n.id,
+    coalesce((select max(e.seq) from public.ticket_events e where e.ticket_id = n.id), 0) + 1,
+    case when private.lost_requester(o, n) then 'requester_removed' else private.event_type(diff.changes) end,
+    private.actor_on(n.customer_id), private.caller(),
+    case when private.lost_requester(o, n) then private.without_requester(diff.changes) else diff.changes end
+  from before o
+  join after n using (id)
+  cross join lateral (select private.row_changes(to_jsonb(o), to_jsonb(n)) as changes) diff
+  where diff.changes <> '{}';
+  return null;
+end
+$$;
+
+create trigger tickets_20_record_created after insert on public.support_tickets
+  referencing new table as added
+  for each statement execute function private.record_created();
+
+create trigger tickets_20_record_changed after update on public.support_tickets
+  referencing old table as before new table as after
+  for each statement execute function private.record_changed();
+
+create function private.replay_ticket(ticket uuid)
+returns public.support_tickets
+language sql
+stable
+set search_path = ''
+as $$
+  select jsonb_populate_record(
+    null::public.support_tickets,
+    (
+      select jsonb_object_agg(c.key, c.value -> 1 order by e.seq)
+      from public.ticket_events e, jsonb_each(e.changes) c
+      where e.ticket_id = replay_ticket.ticket
+    )
+  )
+$$;
+
+comment on function private.replay_ticket is 'The row that the events of a ticket add up to; always the row itself.';
+
+revoke execute on all functions in schema private from public;

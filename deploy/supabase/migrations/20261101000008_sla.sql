@@ -1,0 +1,327 @@
+-- SLA: targets as data, and two clocks per ticket.
+--
+-- First response runs from creation to the first public reply of a human agent and never pauses. Resolution pauses in
+-- waiting_on_customer, resolved and closed, and goes on with what was left. The clocks live in a narrow table beside the
+-- tickets: a sweep over due ones rewrites small rows, and its cost grows with what is due, not with what is open.
+
+create table public.sla_policies (
+  id uuid primary key default gen_random_uuid(),
+  category text references public.ticket_categories (slug) on update cascade on delete cascade,
+  priority text not null check (priority in ('low', 'medium', 'high', 'urgent')),
+  first_response_minutes integer not null check (first_response_minutes between 1 and 1000000),
+  resolution_minutes integer not null check (resolution_minutes between 1 and 1000000),
+  warn_minutes integer not null default 60 check (warn_minutes between 0 and 100000),
+  calendar text references public.business_calendars (slug) on update cascade on delete restrict,
+  unique nulls not distinct (category, priority)
+);
+
+create index sla_policies_calendar on public.sla_policies (calendar);
+
+alter table public.sla_policies enable row level security;
+
+comment on table public.sla_policies is 'Targets by priority. A row that names a category goes before the one that names none.';
+comment on column public.sla_policies.first_response_minutes is 'In working time of the calendar, like resolution_minutes.';
+comment on column public.sla_policies.warn_minutes is 'How long before a breach, by the clock on the wall, the warning goes out.';
+comment on column public.sla_policies.calendar is 'Null: around the clock.';
+
+create policy select_as_agent on public.sla_policies for select to authenticated
+  using ((select private.is_agent()));
+create policy insert_as_admin on public.sla_policies for insert to authenticated
+  with check ((select private.is_admin()));
+create policy update_as_admin on public.sla_policies for update to authenticated
+  using ((select private.is_admin())) with check ((select private.is_admin()));
+create policy delete_as_admin on public.sla_policies for delete to authenticated
+  using ((select private.is_admin()));
+
+revoke all on public.sla_policies from public, anon, authenticated, service_role;
+grant select, delete on public.sla_policies to authenticated;
+grant insert (category, priority, first_response_minutes, resolution_minutes, warn_minutes, calendar),
+  update (category, priority, first_response_minutes, resolution_minutes, warn_minutes, calendar)
+  on public.sla_policies to authenticated;
+grant select on public.sla_policies to service_role;
+
+insert into public.sla_policies (priority, first_response_minutes, resolution_minutes, warn_minutes) values
+  ('urgent', 2 * 60, 8 * 60, 30),
+  ('high', 4 * 60, 24 * 60, 60),
+  ('medium', 24 * 60, 72 * 60, 240),
+  ('low', 48 * 60, 120 * 60, 480);
+
+insert into private.settings (key, value) values
+  ('sla_changed_at', to_jsonb(now())),
+  ('auto_close_hours', '168');
+
+-- A changed policy or calendar leaves a mark; the sweep recalculates in batches the clocks that are older than the mark.
+create function private.mark_sla_changed()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.set_setting('sla_changed_at', to_jsonb(clock_timestamp()));
+  return null;
+end
+$$;
+
+create trigger policies_20_mark after insert or update or delete on public.sla_policies
+  for each statement execute function private.mark_sla_changed();
+create trigger calendars_20_mark after insert or update or delete on public.business_calendars
+  for each statement execute function private.mark_sla_changed();
+
+create table private.ticket_clocks (
+  ticket_id uuid primary key references public.support_tickets (id) on delete cascade,
+  first_response_due timestamptz,
+  first_response_warned_at timestamptz,
+  first_response_breached_at timestamptz,
+  resolution_due timestamptz,
+  resolution_warned_at timestamptz,
+  resolution_breached_at timestamptz,
+  -- Working seconds spent before the stretch that began at running_since; null while the clock is paused.
+  spent_seconds double precision not null default 0,
+  running_since timestamptz,
+  warn_minutes integer,
+  calculated_at timestamptz not null default now(),
+  -- The next instant at which the sweep has something to do here; null when there is none.
+  next_at timestamptz
+);
+
+create index ticket_clocks_next on private.ticket_clocks (next_at) where next_at is not null;
+create index ticket_clocks_calculated on private.ticket_clocks (calculated_at)
+  where next_at is not null or running_since is not null;
+
+create function private.policy_for(ticket_category text, ticket_priority text)
+returns public.sla_policies
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select p.* from public.sla_policies p
+  where p.priority = ticket_priority and (p.category = ticket_category or p.category is null)
+  order by p.category nulls last
+  limit 1
+$$;
+
+create function private.calendar_of(policy public.sla_policies)
+returns public.business_calendars
+language sql
+stable
+security definer
+set search_path = ''
+as $$ select b.* from public.business_calendars b where b.slug = policy.calendar $$;
+
+create function private.is_running(status text)
+returns boolean
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return status in ('open', 'in_progress');
+end
+$$;
+
+create function private.is_settled(status text)
+returns boolean
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return status in ('resolved', 'closed');
+end
+$$;
+
+-- When a running clock needs a look: at its warning, then at its due time, then never again.
+create function private.look_at(due timestamptz, warn_minutes integer, warned boolean, breached boolean)
+returns timestamptz
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return case when breached then null when warned then due else due - make_interval(mins => warn_minutes) end;
+end
+$$;
+
+create function private.closing_time(resolved_at timestamptz)
+returns timestamptz
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return resolved_at + make_interval(hours => (private.setting('auto_close_hours') #>> '{}')::integer);
+end
+$$;
+
+-- When the sweep has to look at a ticket next: a warning, a breach or the closing of a resolved one.
+create function private.next_look(t public.support_tickets, c private.ticket_clocks)
+returns timestamptz
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return case
+    when t.deleted_at is not null or t.status = 'closed' then null
+    when t.status = 'resolved' then private.closing_time(t.resolved_at)
+    else least(
+      case when t.first_responded_at is null then private.look_at(
+        c.first_response_due, c.warn_minutes, c.first_response_warned_at is not null, c.first_response_breached_at is not null)
+      end,
+      case when c.running_since is not null then private.look_at(
+        c.resolution_due, c.warn_minutes, c.resolution_warned_at is not null, c.resolution_breached_at is not null)
+      end)
+  end;
+end
+$$;
+
+-- The clocks of a ticket under the policy that holds now. What was warned of or missed is forgotten where the new due time
+-- still lies ahead.
+create function private.recalculated(t public.support_tickets, c private.ticket_clocks)
+returns private.ticket_clocks
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  policy public.sla_policies := private.policy_for(t.category, t.priority);
+  calendar public.business_calendars := private.calendar_of(policy);
+begin
+  c.warn_minutes := policy.warn_minutes;
+  c.calculated_at := clock_timestamp();
+  c.first_response_due := case when policy.id is not null
+    then private.working_add(calendar, t.created_at, policy.first_response_minutes * 60) end;
+  c.resolution_due := case when policy.id is not null and c.running_since is not null then private.working_add(
+    calendar, c.running_since, policy.resolution_minutes * 60 - c.spent_seconds) end;
+  if t.first_responded_at is null then
+    c.first_response_warned_at := null;
+    if c.first_response_due > now() then
+      c.first_response_breached_at := null;
+    end if;
+  end if;
+  c.resolution_warned_at := null;
+  if c.resolution_due > now() then
+    c.resolution_breached_at := null;
+  end if;
+  c.next_at := private.next_look(t, c);
+  return c;
+end
+$$;
+
+-- The clocks of a ticket after its status has moved: stopped with what was spent, or going on with what is left.
+create function private.paused_or_resumed(t public.support_tickets, c private.ticket_clocks)
+returns private.ticket_clocks
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  policy public.sla_policies := private.policy_for(t.category, t.priority);
+  calendar public.business_calendars := private.calendar_of(policy);
+begin
+  -- A breach that no sweep has seen is a breach all the same. While the clock runs on it is left to the sweep, which escalates.
+  if t.first_responded_at > c.first_response_due then
+    c.first_response_breached_at := coalesce(c.first_response_breached_at, c.first_response_due);
+  end if;
+  if c.running_since is not null and not private.is_running(t.status) then
+    if c.resolution_due <= now() then
+      c.resolution_breached_at := coalesce(c.resolution_breached_at, c.resolution_due);
+    end if;
+    c.spent_seconds := c.spent_seconds + private.working_seconds(calendar, c.running_since, now());
+    c.running_since := null;
+    c.resolution_due := null;
+  elsif c.running_since is null and private.is_running(t.status) then
+    c.running_since := now();
+    c.resolution_due := case when policy.id is not null then private.working_add(
+      calendar, now(), policy.resolution_minutes * 60 - c.spent_seconds) end;
+    c.resolution_warned_at := null;
+  end if;
+  c.next_at := private.next_look(t, c);
+  return c;
+end
+$$;
+
+create function private.start_clocks()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  c private.ticket_clocks;
+begin
+  c.ticket_id := new.id;
+  c.spent_seconds := 0;
+  c.running_since := case when private.is_running(new.status) then new.created_at end;
+  c := private.recalculated(new, c);
+  insert into private.ticket_clocks values (c.*);
+  return null;
+end
+$$;
+
+create trigger tickets_40_start_clocks after insert on public.support_tickets
+  for each row execute function private.start_clocks();
+
+create function private.move_clocks()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  c private.ticket_clocks;
+begin
+  select k.* into strict c from private.ticket_clocks k where k.ticket_id = new.id for update;
+  c := private.paused_or_resumed(new, c);
+  if new.priority <> old.priority or new.category <> old.category then
+    c := private.recalculated(new, c);
+  end if;
+  update private.ticket_clocks k
+  set (first_response_due, first_response_warned_at, first_response_breached_at, resolution_due, resolution_warned_at,
+      resolution_breached_at, spent_seconds, running_since, warn_minutes, calculated_at, next_at)
+    = (c.first_response_due, c.first_response_warned_at, c.first_response_breached_at, c.resolution_due,
+      c.resolution_warned_at, c.resolution_breached_at, c.spent_seconds, c.running_since, c.warn_minutes, c.calculated_at,
+      c.next_at)
+  where k.ticket_id = c.ticket_id;
+  return null;
+end
+$$;
+
+create trigger tickets_40_move_clocks after update on public.support_tickets
+  for each row when (
+    (old.status, old.priority, old.category) is distinct from (new.status, new.priority, new.category)
+    or old.first_responded_at is distinct from new.first_responded_at
+    or old.deleted_at is distinct from new.deleted_at
+  ) execute function private.move_clocks();
+
+-- The clocks as get_ticket shows them.
+create function private.sla_json(t public.support_tickets)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return (
+    select jsonb_build_object(
+      'first_response', jsonb_build_object(
+        'due_at', private.wire_time(c.first_response_due), 'met_at', private.wire_time(t.first_responded_at),
+        'breached', c.first_response_breached_at is not null or coalesce(
+          t.first_responded_at is null and not private.is_settled(t.status) and c.first_response_due < now(), false)),
+      'resolution', jsonb_build_object(
+        'due_at', private.wire_time(c.resolution_due), 'met_at', private.wire_time(coalesce(t.resolved_at, t.closed_at)),
+        'paused', c.running_since is null,
+        'spent_seconds', floor(c.spent_seconds + case when c.running_since is null then 0 else private.working_seconds(
+          private.calendar_of(private.policy_for(t.category, t.priority)), c.running_since, now()) end),
+        'breached', c.resolution_breached_at is not null or coalesce(c.resolution_due < now(), false)))
+    from private.ticket_clocks c where c.ticket_id = t.id
+  );
+end
+$$;
+
+revoke execute on all functions in schema private from public;

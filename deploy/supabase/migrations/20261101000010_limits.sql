@@ -1,0 +1,136 @@
+-- Limits: quotas and idempotency keys. Counted here, so that they hold across instances, races and doors.
+
+-- At most `most` within any `period`; not per clock hour, which would let twice as many through around the hour.
+create table private.quota_limits (
+  kind text primary key,
+  most integer not null check (most between 0 and 10000),
+  period interval not null check (period > interval '0')
+);
+
+insert into private.quota_limits (kind, most, period) values
+  ('bug', 5, '1 hour'),
+  ('support', 5, '1 hour'),
+  ('feedback', 10, '1 hour'),
+  ('chatbot', 30, '1 hour'),
+  ('other', 30, '1 hour'),
+  ('contact', 10, '1 hour'),
+  ('anonymous_contact', 5, '1 hour'),
+  ('message', 60, '1 hour');
+
+create table private.quotas (
+  who text not null,
+  kind text not null references private.quota_limits (kind) on delete cascade,
+  hits timestamptz[] not null,
+  primary key (who, kind)
+);
+
+create index quotas_kind on private.quotas (kind);
+
+create function private.recent_hits(hits timestamptz[], period interval)
+returns timestamptz[]
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(array_agg(hit order by hit), '{}') from unnest(hits) as hit where hit > now() - period
+  );
+end
+$$;
+
+-- One row a person and kind, updated only while there is room: the row's lock makes racing calls wait their turn.
+create function private.spend_quota(who text, kind text)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  rule private.quota_limits;
+  oldest timestamptz := now();
+begin
+  select l.* into strict rule from private.quota_limits l where l.kind = spend_quota.kind;
+  if rule.most > 0 then
+    insert into private.quotas as q (who, kind, hits)
+    values (spend_quota.who, spend_quota.kind, array[now()])
+    on conflict on constraint quotas_pkey do update
+      set hits = private.recent_hits(q.hits, rule.period) || now()
+      where cardinality(private.recent_hits(q.hits, rule.period)) < rule.most;
+    if found then
+      return;
+    end if;
+    select (private.recent_hits(q.hits, rule.period))[1] into oldest
+    from private.quotas q where q.who = spend_quota.who and q.kind = spend_quota.kind;
+  end if;
+  perform private.fail(
+    'SD429',
+    format('That is more than %s in %s. Try again later.', rule.most,
+      case rule.period when interval '1 hour' then 'an hour' else rule.period::text end),
+    jsonb_build_object('retry_after', greatest(1, ceil(extract(epoch from oldest + rule.period - now()))::integer))
+  );
+end
+$$;
+
+-- Idempotency keys: the same key and request give the stored answer for 24 hours.
+create table private.idempotency (
+  caller text not null,
+  action text not null,
+  key text not null,
+  request_sha256 text not null,
+  answer jsonb,
+  created_at timestamptz not null default now(),
+  primary key (caller, action, key)
+);
+
+create index idempotency_created on private.idempotency (created_at);
+
+-- Null when the key is new (and now claimed, for as long as this transaction stands), else the stored answer. Whoever
+-- sends the same key at the same time waits at the insert, and goes on once the first has committed or rolled back.
+create function private.replayed_answer(caller text, action text, key text, request jsonb)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  earlier private.idempotency;
+  request_sha256 text := private.sha256(request::text);
+begin
+  if replayed_answer.key is null then
+    return null;
+  end if;
+  if replayed_answer.key !~ '^[\x21-\x7e]{1,255}$' then
+    perform private.fail_fields(
+      private.problem('idempotency_key', 'must be 1 to 255 printable ASCII characters without blanks'));
+  end if;
+  insert into private.idempotency as i (caller, action, key, request_sha256)
+  values (replayed_answer.caller, replayed_answer.action, replayed_answer.key, request_sha256)
+  on conflict on constraint idempotency_pkey do update
+    set request_sha256 = excluded.request_sha256, answer = null, created_at = now()
+    where i.created_at < now() - interval '24 hours';
+  if found then
+    return null;
+  end if;
+  select i.* into strict earlier from private.idempotency i
+  where i.caller = replayed_answer.caller and i.action = replayed_answer.action and i.key = replayed_answer.key;
+  if earlier.request_sha256 <> request_sha256 then
+    perform private.fail('SD093', 'This Idempotency-Key was used with another request; use a new one.');
+  end if;
+  return earlier.answer;
+end
+$$;
+
+create function private.remember_answer(caller text, action text, key text, answer jsonb)
+returns jsonb
+language sql
+security definer
+set search_path = ''
+as $$
+  update private.idempotency i
+  set answer = remember_answer.answer
+  where i.caller = remember_answer.caller and i.action = remember_answer.action and i.key = remember_answer.key;
+  select remember_answer.answer
+$$;
+
+revoke execute on all functions in schema private from public;

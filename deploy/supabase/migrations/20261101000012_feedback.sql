@@ -1,0 +1,83 @@
+-- Feedback: what people think of the product. It is no ticket: nobody owes an answer, and somebody may give one.
+
+create table public.user_feedback (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid references auth.users (id) on delete set null,
+  category text not null check (category in ('feature_request', 'improvement', 'complaint', 'praise', 'other')),
+  description text not null check (char_length(description) between 1 and 20000 and description ~ '\S'),
+  rating integer check (rating between 1 and 5),
+  feature_name text check (char_length(feature_name) between 1 and 100),
+  would_recommend boolean,
+  status text not null default 'received' check (status in ('received', 'reviewed', 'planned', 'done', 'declined')),
+  admin_response text check (char_length(admin_response) between 1 and 20000),
+  reviewed_at timestamptz,
+  created_at timestamptz not null default now()
+);
+
+create index user_feedback_user on public.user_feedback (user_id, created_at desc, id desc);
+create index user_feedback_status on public.user_feedback (status, created_at desc, id desc);
+
+alter table public.user_feedback enable row level security;
+
+comment on table public.user_feedback is 'Feature requests, complaints and praise. People read their own, agents read all.';
+
+create policy select_own_or_as_agent on public.user_feedback for select to authenticated
+  using (user_id = (select private.caller()) or (select private.is_agent()));
+
+revoke all on public.user_feedback from public, anon, authenticated, service_role;
+grant select on public.user_feedback to authenticated, service_role;
+
+create function private.create_feedback(
+  category text, description text, rating integer, feature_name text, would_recommend boolean, idempotency_key text
+)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  me uuid := private.require_caller();
+  answer jsonb;
+begin
+  answer := private.replayed_answer(me::text, 'create_feedback', idempotency_key,
+    jsonb_build_array(category, description, rating, feature_name, would_recommend));
+  if answer is not null then
+    return answer;
+  end if;
+  perform private.fail_fields(
+    private.choice_problem('category', category, '{feature_request,improvement,complaint,praise,other}')
+    || private.text_problem('description', description, 20000)
+    || private.text_problem('feature_name', feature_name, 100, false)
+    || case when rating not between 1 and 5 then private.problem('rating', 'must be 1 to 5') else '[]'::jsonb end);
+  if not private.is_agent() then
+    perform private.spend_quota(me::text, 'feedback');
+  end if;
+  insert into public.user_feedback as f (user_id, category, description, rating, feature_name, would_recommend)
+  values (me, category, description, rating, feature_name, would_recommend)
+  returning jsonb_build_object(
+    'feedback_id', f.id, 'category', f.category, 'created_at', private.wire_time(f.created_at)) into answer;
+  return private.remember_answer(me::text, 'create_feedback', idempotency_key, answer);
+end
+$$;
+
+create function public.create_feedback(
+  category text, description text, rating integer default null, feature_name text default null,
+  would_recommend boolean default null, idempotency_key text default null
+)
+returns jsonb
+language sql
+security invoker
+set search_path = ''
+as $$
+  select private.create_feedback(category, description, rating, feature_name, would_recommend, idempotency_key)
+$$;
+
+comment on function public.create_feedback is 'Takes the caller''s feedback: {feedback_id, category, created_at}.';
+
+revoke execute on all functions in schema private from public;
+revoke all on function public.create_feedback(text, text, integer, text, boolean, text)
+  from public, anon, authenticated, service_role;
+grant execute on function
+  private.create_feedback(text, text, integer, text, boolean, text),
+  public.create_feedback(text, text, integer, text, boolean, text)
+to authenticated;

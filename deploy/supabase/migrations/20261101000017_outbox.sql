@@ -1,0 +1,204 @@
+-- The outbox: everything that leaves the system is written here in the transaction that causes it, and delivered later.
+--
+-- A sender claims rows by lease, calls the vendor with no transaction open, and settles each row only where its lease token
+-- still matches. What is sent is frozen at the first attempt, so that a retry sends the same; rows of one lane go in order.
+
+create table private.outbox (
+  id bigint generated always as identity primary key,
+  channel text not null check (channel in ('mail', 'linear')),
+  kind text not null,
+  lane text not null,
+  ticket_id uuid references public.support_tickets (id) on delete cascade,
+  recipient uuid,
+  about jsonb not null default '{}',
+  payload jsonb,
+  state text not null default 'pending' check (state in ('pending', 'done', 'dead')),
+  attempts integer not null default 0,
+  available_at timestamptz not null default now(),
+  lease_token uuid,
+  locked_until timestamptz,
+  first_attempt_at timestamptz,
+  settled_at timestamptz,
+  last_error text,
+  created_at timestamptz not null default now()
+);
+
+create index outbox_claimable on private.outbox (channel, available_at) where state = 'pending';
+create index outbox_lane on private.outbox (lane, id) where state = 'pending';
+create index outbox_ticket on private.outbox (ticket_id);
+create index outbox_settled on private.outbox (settled_at) where state = 'done';
+create index outbox_dead on private.outbox (id) where state = 'dead';
+-- One digest at a time gathers what a person has to hear.
+create unique index outbox_digest on private.outbox (recipient)
+  where kind = 'digest' and state = 'pending' and payload is null;
+
+comment on column private.outbox.lane is 'Rows of one lane are sent one after the other, in the order of their ids.';
+comment on column private.outbox.about is 'What the payload will be made of; a secret in it is gone once the row is settled.';
+
+create function private.require_service()
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if coalesce(auth.jwt() ->> 'role', 'service_role') <> 'service_role' then
+    perform private.fail('SD403', 'Only the service may do this.');
+  end if;
+end
+$$;
+
+-- Leases up to `batch` rows that are ready and first in their lane. The lease is longer than a batch can take, so a row
+-- whose sender died comes back by itself.
+create function private.claim_outbox(for_channel text, batch integer, lease_seconds integer)
+returns setof private.outbox
+language sql
+security definer
+set search_path = ''
+as $$
+  update private.outbox o
+  set lease_token = gen_random_uuid(), locked_until = now() + make_interval(secs => lease_seconds),
+    attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, now())
+  where o.id in (
+    select c.id from private.outbox c
+    where c.channel = for_channel and c.state = 'pending' and c.available_at <= now()
+      and (c.locked_until is null or c.locked_until < now())
+      and not exists (
+        select from private.outbox e where e.lane = c.lane and e.state = 'pending' and e.id < c.id)
+    order by c.available_at, c.id
+    limit batch
+    for update skip locked
+  )
+  returning o.*
+$$;
+
+-- A failure comes back after a growing, jittered while; after 23 hours it parks as a dead letter, since by then a vendor
+-- that deduplicates for a day may have forgotten what an ambiguous attempt did.
+create function private.settle_outbox(
+  row_id bigint, token uuid, outcome text, error text, retry_after_seconds integer
+)
+returns boolean
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.fail_fields(private.choice_problem('outcome', outcome, '{done,retry,dead}'));
+  update private.outbox o
+  set state = case
+      when outcome = 'retry' and o.first_attempt_at < now() - interval '23 hours' then 'dead'
+      when outcome = 'retry' then 'pending'
+      else outcome
+    end,
+    available_at = now() + make_interval(secs => greatest(
+      coalesce(retry_after_seconds, 0), least(3600, 10 * 2 ^ least(o.attempts, 20)) * (0.5 + random()))),
+    lease_token = null, locked_until = null, last_error = left(error, 500),
+    settled_at = case when outcome <> 'retry' then now() end,
+    about = case when outcome = 'done' then o.about - 'access_token' else o.about end,
+    payload = case when outcome = 'done' then null else o.payload end
+  where o.id = row_id and o.lease_token = token and o.state = 'pending';
+  return found;
+end
+$$;
+
+create function public.settle_outbox(
+  row_id bigint, token uuid, outcome text, error text default null, retry_after_seconds integer default null
+)
+returns jsonb
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  perform private.require_service();
+  return jsonb_build_object('settled', private.settle_outbox(row_id, token, outcome, error, retry_after_seconds));
+end
+$$;
+
+comment on function public.settle_outbox is
+  'A sender tells what became of a row: done, retry or dead. False when its lease was lost meanwhile.';
+
+-- Dead letters, for admins.
+
+create function private.require_admin()
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  perform private.require_caller();
+  if not private.is_admin() then
+    perform private.fail('SD403', 'Only admins may do this.');
+  end if;
+end
+$$;
+
+create function private.list_dead_letters()
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.require_admin();
+  return jsonb_build_object('dead_letters', coalesce((
+    select jsonb_agg(jsonb_build_object(
+      'id', o.id, 'channel', o.channel, 'kind', o.kind, 'ticket_id', o.ticket_id, 'ticket_number', t.ticket_number,
+      'recipient', o.payload ->> 'to', 'attempts', o.attempts, 'error', o.last_error,
+      'created_at', private.wire_time(o.created_at), 'settled_at', private.wire_time(o.settled_at)) order by o.id)
+    from (select d.* from private.outbox d where d.state = 'dead' order by d.id limit 100) o
+    left join public.support_tickets t on t.id = o.ticket_id), '[]'));
+end
+$$;
+
+create function public.list_dead_letters()
+returns jsonb
+language sql
+security invoker
+set search_path = ''
+as $$ select private.list_dead_letters() $$;
+
+comment on function public.list_dead_letters is 'What could not be delivered, for admins: at most 100, oldest first.';
+
+-- The payload stays frozen: what is retried is what was refused. A mail is addressed anew, since the address may have been
+-- what was wrong.
+create function private.retry_dead_letter(row_id bigint)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.require_admin();
+  update private.outbox o
+  set state = 'pending', attempts = 0, first_attempt_at = null, available_at = now(), settled_at = null,
+    payload = case when o.channel = 'mail' then o.payload - 'to' else o.payload end
+  where o.id = row_id and o.state = 'dead';
+  if not found then
+    perform private.fail('SD404', 'There is no such dead letter.');
+  end if;
+  return jsonb_build_object('id', row_id, 'state', 'pending');
+end
+$$;
+
+create function public.retry_dead_letter(id bigint)
+returns jsonb
+language sql
+security invoker
+set search_path = ''
+as $$ select private.retry_dead_letter(id) $$;
+
+comment on function public.retry_dead_letter is 'An admin sends a dead letter on its way again.';
+
+revoke execute on all functions in schema private from public;
+revoke all on function
+  public.settle_outbox(bigint, uuid, text, text, integer), public.list_dead_letters(), public.retry_dead_letter(bigint)
+from public, anon, authenticated, service_role;
+grant execute on function
+  private.require_service(), private.settle_outbox(bigint, uuid, text, text, integer),
+  public.settle_outbox(bigint, uuid, text, text, integer)
+to service_role;
+grant execute on function
+  private.list_dead_letters(), private.retry_dead_letter(bigint), public.list_dead_letters(), public.retry_dead_letter(bigint)
+to authenticated;

@@ -1,0 +1,357 @@
+-- Reading: lists and one ticket with all that belongs to it.
+--
+-- A list is one dynamic statement made of the filters that were given, each as a literal, so that every one of them has
+-- its index and the planner sees the values. Without full text and context filters it runs as the caller, under RLS;
+-- `@@` and `@>` are not leakproof, so under RLS they would lose their indexes: those two run as the owner, and the
+-- statement itself says whose tickets they are.
+
+create function private.list_problems(f jsonb)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return (
+    select case when f ->> 'scope' is null then '[]'::jsonb
+        else private.choice_problem('scope', f ->> 'scope', '{mine,queue}') end
+      || coalesce((
+        select jsonb_agg(problem.value)
+        from jsonb_array_elements_text(coalesce(f -> 'status', '[]')) as given,
+          jsonb_array_elements(private.choice_problem(
+            'status', given, '{open,in_progress,waiting_on_customer,resolved,closed}')) as problem
+      ), '[]')
+      || coalesce((
+        select jsonb_agg(problem.value)
+        from jsonb_array_elements_text(coalesce(f -> 'priority', '[]')) as given,
+          jsonb_array_elements(private.choice_problem('priority', given, '{low,medium,high,urgent}')) as problem
+      ), '[]')
+      || coalesce((
+        select jsonb_agg(jsonb_build_object('path', 'category', 'message', 'must be one of ' || (
+          select string_agg(slug, ', ' order by position, slug) from public.ticket_categories)))
+        from jsonb_array_elements_text(coalesce(f -> 'category', '[]')) as given
+        where not exists (select from public.ticket_categories where slug = given)
+      ), '[]')
+      || case when f ->> 'assigned_to' in ('me', 'none') or private.is_uuid(f ->> 'assigned_to') is not false
+        then '[]'::jsonb else private.problem('assigned_to', 'must be me, none or the id of an agent') end
+      || private.choice_problem('sort', f ->> 'sort', '{-created_at,created_at,-updated_at,updated_at}')
+      || case when f ->> 'cursor' ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}Z_[0-9a-f-]{36}$' is not false
+        then '[]'::jsonb else private.problem('cursor', 'must be the next_cursor of an earlier answer') end
+      || case when (f ->> 'page_limit')::integer between 1 and 100
+        then '[]'::jsonb else private.problem('page_limit', 'must be 1 to 100') end
+      || case when (f ->> 'page_offset')::integer between 0 and 10000
+        then '[]'::jsonb else private.problem('page_offset', 'must be 0 to 10000; go deeper with cursor') end
+      || case when char_length(f ->> 'q') > 200
+        then private.problem('q', 'must be at most 200 characters') else '[]'::jsonb end
+      || case when jsonb_typeof(f -> 'context') <> 'object'
+        then private.problem('context', 'must be an object of key and value') else '[]'::jsonb end
+  );
+end
+$$;
+
+create function private.one_of(field text, given jsonb)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return (
+    select case count(*) when 0 then null when 1 then format('t.%I = %L', field, min(choice))
+      else format('t.%I in (%s)', field, string_agg(quote_literal(choice), ', ')) end
+    from jsonb_array_elements_text(case when jsonb_typeof(given) = 'array' then given else '[]' end) as choice
+  );
+end
+$$;
+
+-- A query string knows no types, so order_id=5 finds "5" and 5 alike; each way in has the index.
+create function private.context_condition(wanted jsonb)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return (
+    select string_agg(
+      format('(t.context @> %L', jsonb_build_object(key, value))
+      || case when value ~ '^(-?(0|[1-9][0-9]*)(\.[0-9]+)?|true|false)$'
+        then format(' or t.context @> %L)', jsonb_build_object(key, value::jsonb)) else ')' end, ' and ')
+    from jsonb_each_text(case when jsonb_typeof(wanted) = 'object' then wanted else '{}' end) as given (key, value)
+  );
+end
+$$;
+
+-- The condition of a list as SQL text. Whose tickets they are is said here as well as in the policies: the index is then
+-- used by what the statement asks, and the owner's rights show nobody else's rows.
+create function private.ticket_condition(f jsonb, me uuid, is_queue boolean)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return concat_ws(' and ',
+    't.deleted_at is null',
+    case when not is_queue then format('t.customer_id = %L', me) end,
+    case when is_queue and private.agent_branch() is not null then format('t.branch_id = %L', private.agent_branch()) end,
+    private.one_of('status', f -> 'status'),
+    private.one_of('priority', f -> 'priority'),
+    private.one_of('category', f -> 'category'),
+    case f ->> 'assigned_to'
+      when 'none' then 't.assigned_to is null'
+      when 'me' then format('t.assigned_to = %L', me)
+      else 't.assigned_to = ' || quote_literal(f ->> 'assigned_to')
+    end,
+    case (f ->> 'escalated')::boolean when true then 't.escalated' when false then 'not t.escalated' end,
+    't.created_at >= ' || quote_literal((f ->> 'created_after')::timestamptz),
+    't.created_at < ' || quote_literal((f ->> 'created_before')::timestamptz),
+    private.context_condition(f -> 'context'),
+    case
+      when f ->> 'q' ~* '^\s*SUP-[0-9]+\s*$' then format('t.ticket_number = %L', upper(btrim(f ->> 'q')))
+      when f ->> 'q' is not null then format(
+        'exists (select from private.ticket_search s where s.ticket_id = t.id '
+        'and s.words @@ websearch_to_tsquery(''pg_catalog.english'', %L))', f ->> 'q')
+    end
+  );
+end
+$$;
+
+-- One row more than the page was read, to know whether there is a next one.
+create function private.list_page(rows jsonb, page_limit integer, sort_column text)
+returns jsonb
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'tickets', case when jsonb_array_length(rows) > page_limit then rows - page_limit else rows end,
+    'next_cursor', case when jsonb_array_length(rows) > page_limit
+      then (rows -> (page_limit - 1) ->> sort_column) || '_' || (rows -> (page_limit - 1) ->> 'ticket_id') end
+  );
+end
+$$;
+
+create function private.list_tickets(f jsonb)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  me uuid := private.require_caller();
+  is_queue boolean := coalesce(f ->> 'scope' = 'queue', private.is_agent());
+  sort_column text := ltrim(f ->> 'sort', '-');
+  direction text := case when f ->> 'sort' like '-%' then 'desc' else 'asc' end;
+  condition text;
+  total integer;
+  rows jsonb;
+begin
+  perform private.fail_fields(private.list_problems(f));
+  if is_queue and not private.is_agent() then
+    perform private.fail('SD403', 'The queue is for agents; ask for scope=mine.');
+  end if;
+  condition := private.ticket_condition(f, me, is_queue);
+  execute format('select count(*) from (select from public.support_tickets t where %s limit 10001) as counted', condition)
+    into total;
+  execute format(
+    'select coalesce(jsonb_agg(private.ticket_summary(page) order by page.%1$I %2$s, page.id %2$s), ''[]'') from ('
+    '  select t.* from public.support_tickets t where %3$s %4$s order by t.%1$I %2$s, t.id %2$s limit %5$s offset %6$s'
+    ') as page',
+    sort_column, direction, condition,
+    case when f ->> 'cursor' is not null then format(
+      'and (t.%I, t.id) %s (%L, %L)', sort_column, case direction when 'desc' then '<' else '>' end,
+      split_part(f ->> 'cursor', '_', 1)::timestamptz, split_part(f ->> 'cursor', '_', 2)::uuid) end,
+    (f ->> 'page_limit')::integer + 1, f ->> 'page_offset')
+    into rows;
+  return private.list_page(rows, (f ->> 'page_limit')::integer, sort_column)
+    || jsonb_build_object('total', least(total, 10000), 'total_is_capped', total > 10000);
+end
+$$;
+
+create function private.search_tickets(f jsonb)
+returns jsonb
+language sql
+stable
+security definer
+set search_path = ''
+as $$ select private.list_tickets(f) $$;
+
+comment on function private.search_tickets is
+  'list_tickets as the owner, for conditions that have no index under RLS; the statement names whose tickets it reads.';
+
+create function public.list_tickets(
+  scope text default null, status text[] default null, priority text[] default null, category text[] default null,
+  assigned_to text default null, escalated boolean default null, created_after timestamptz default null,
+  created_before timestamptz default null, context jsonb default null, q text default null, sort text default null,
+  cursor text default null, page_offset integer default 0, page_limit integer default 20
+)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  f jsonb := jsonb_strip_nulls(jsonb_build_object(
+    'scope', scope, 'status', status, 'priority', priority, 'category', category, 'assigned_to', assigned_to,
+    'escalated', escalated, 'created_after', created_after, 'created_before', created_before, 'context', context,
+    'q', nullif(btrim(q), ''), 'sort', coalesce(sort, '-created_at'), 'cursor', cursor,
+    'page_offset', coalesce(page_offset, 0), 'page_limit', coalesce(page_limit, 20)));
+begin
+  return case when f ? 'q' or f ? 'context' then private.search_tickets(f) else private.list_tickets(f) end;
+end
+$$;
+
+comment on function public.list_tickets is
+  'The caller''s tickets, or the queue for agents: {tickets, total, total_is_capped, next_cursor}.';
+
+-- One ticket, whole.
+
+create function private.ticket_messages_json(t public.support_tickets, is_agent boolean)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(jsonb_agg(jsonb_build_object(
+      'message_id', m.id, 'author', m.author,
+      'author_name', case m.author when 'agent' then a.display_name when 'customer' then t.requester_name end,
+      'body', m.body, 'is_internal', m.is_internal, 'created_at', private.wire_time(m.created_at),
+      'attachments', (
+        select coalesce(jsonb_agg(f.url order by f.created_at, f.id), '[]')
+        from public.ticket_attachments f where f.message_id = m.id
+      )
+    ) order by m.created_at, m.id), '[]')
+    from public.ticket_messages m
+    left join public.support_agents a on a.user_id = m.author_id
+    where m.ticket_id = t.id and (is_agent or not m.is_internal)
+  );
+end
+$$;
+
+create function private.ticket_attachments_json(t public.support_tickets, is_agent boolean)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(jsonb_agg(jsonb_build_object(
+      'attachment_id', f.id, 'message_id', f.message_id, 'url', f.url, 'created_at', private.wire_time(f.created_at)
+    ) order by f.created_at, f.id), '[]')
+    from public.ticket_attachments f
+    where f.ticket_id = t.id and (is_agent or not f.is_internal)
+  );
+end
+$$;
+
+-- A customer reads that the ticket was filed, its changes of status and its replies; an agent reads everything.
+create function private.ticket_timeline_json(t public.support_tickets, is_agent boolean)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(jsonb_agg(
+      case when is_agent then jsonb_build_object(
+        'type', e.type, 'at', private.wire_time(e.created_at), 'actor', e.actor, 'actor_id', e.actor_id,
+        'actor_name', a.display_name,
+        'changes', case when e.type = 'created' then '{}'::jsonb else e.changes - 'updated_at' - 'version' end)
+      else jsonb_strip_nulls(jsonb_build_object(
+        'type', e.type, 'at', private.wire_time(e.created_at), 'actor', e.actor,
+        'from', e.changes -> 'status' -> 0, 'to', e.changes -> 'status' -> 1))
+      end order by e.seq), '[]')
+    from public.ticket_events e
+    left join public.support_agents a on a.user_id = e.actor_id
+    where e.ticket_id = t.id and (is_agent or e.type in ('created', 'status_changed', 'replied', 'rated'))
+  );
+end
+$$;
+
+create function private.ticket_metrics_json(t public.support_tickets, is_agent boolean)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return (
+    select jsonb_build_object(
+      'age_seconds', floor(extract(epoch from coalesce(t.closed_at, now()) - t.created_at)),
+      'first_response_seconds', floor(extract(epoch from t.first_responded_at - t.created_at)),
+      'resolution_seconds', floor(extract(epoch from coalesce(t.resolved_at, t.closed_at) - t.created_at)),
+      'messages', count(*),
+      'customer_messages', count(*) filter (where m.author = 'customer'),
+      'agent_messages', count(*) filter (where m.author = 'agent'),
+      'rating', (select r.rating from public.ticket_ratings r where r.ticket_id = t.id)
+    ) || case when is_agent then jsonb_build_object('internal_notes', (
+      select count(*) from public.ticket_messages n where n.ticket_id = t.id and n.is_internal)) else '{}' end
+    from public.ticket_messages m
+    where m.ticket_id = t.id and not m.is_internal
+  );
+end
+$$;
+
+create function private.get_ticket(ref text, access_token text)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  t public.support_tickets := private.require_ticket(ref, access_token);
+  is_agent boolean := private.role_on(t, access_token) = 'agent';
+begin
+  return private.ticket_summary(t)
+    || jsonb_build_object(
+      'description', t.description, 'resolution', t.resolution, 'context', t.context,
+      'requester_name', t.requester_name, 'requester_email', t.requester_email,
+      'resolved_at', private.wire_time(t.resolved_at), 'closed_at', private.wire_time(t.closed_at), 'version', t.version,
+      'sla', private.sla_json(t), 'linear', private.linear_state(t.id),
+      'messages', private.ticket_messages_json(t, is_agent),
+      'attachments', private.ticket_attachments_json(t, is_agent),
+      'timeline', private.ticket_timeline_json(t, is_agent),
+      'escalations', (
+        select coalesce(jsonb_agg(private.escalation_json(e) order by e.created_at, e.id), '[]')
+        from public.escalation_requests e where e.ticket_id = t.id),
+      'metrics', private.ticket_metrics_json(t, is_agent))
+    || case when is_agent then jsonb_build_object('customer_id', t.customer_id, 'branch_id', t.branch_id) else '{}' end;
+end
+$$;
+
+create function public.get_ticket(ticket text, access_token text default null)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+as $$ select private.get_ticket(ticket, access_token) $$;
+
+comment on function public.get_ticket is
+  'One ticket by number or id, with messages, attachments, timeline and metrics as far as the caller may see them.';
+
+revoke execute on all functions in schema private from public;
+grant execute on function
+  private.list_problems(jsonb), private.ticket_condition(jsonb, uuid, boolean), private.one_of(text, jsonb),
+  private.context_condition(jsonb),
+  private.list_tickets(jsonb), private.list_page(jsonb, integer, text), private.search_tickets(jsonb),
+  private.fail_fields(jsonb), private.problem(text, text), private.choice_problem(text, text, text[]), private.is_uuid(text)
+to authenticated;
+grant execute on function private.get_ticket(text, text) to anon, authenticated;
+revoke all on function
+  public.list_tickets(
+    text, text[], text[], text[], text, boolean, timestamptz, timestamptz, jsonb, text, text, text, integer, integer),
+  public.get_ticket(text, text)
+from public, anon, authenticated, service_role;
+grant execute on function public.list_tickets(
+  text, text[], text[], text[], text, boolean, timestamptz, timestamptz, jsonb, text, text, text, integer, integer)
+to authenticated;
+grant execute on function public.get_ticket(text, text) to anon, authenticated;

@@ -1,0 +1,33 @@
+"""Sends the mails that wait in the outbox, by Resend or by SMTP, whichever is configured."""
+
+from functools import cache
+
+from shared.call import Call
+from shared.config import mail_config
+from shared.endpoint import Answer, endpoint
+from shared.mail import Mailer, mail_of
+from shared.outbox import Row, drain
+from shared.resend import Resend
+from shared.smtp import Smtp, server_of
+
+# Cloud Scheduler calls again a minute later, so a long backlog may be left to the next call.
+SECONDS = 45
+
+
+@endpoint("POST /", private=True)
+async def send_notifications(call: Call) -> Answer:
+    config, send = mail_config(), _mailer()
+
+    async def send_row(row: Row) -> None:
+        await send(mail_of(row, config))
+
+    return await drain(call.rpc, "claim_mail", send_row, SECONDS)
+
+
+@cache
+def _mailer() -> Mailer:
+    """One for the life of the process."""
+    config = mail_config()
+    if config.resend_api_key:
+        return Resend(config.resend_api_key).send
+    return Smtp(server_of(config.smtp_url or "")).send

@@ -1,0 +1,13 @@
+"""Warns of what is about to be missed, escalates what is, closes what has long been resolved, prunes what has aged."""
+
+from shared.call import Call
+from shared.endpoint import Answer, endpoint
+from shared.sweeping import swept
+
+# Cloud Scheduler calls again a minute later, so a long backlog may be left to the next call.
+SECONDS = 45
+
+
+@endpoint("POST /", private=True)
+async def sla_sweep(call: Call) -> Answer:
+    return await swept(lambda arguments: call.rpc("sweep", arguments), SECONDS)

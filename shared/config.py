@@ -1,0 +1,160 @@
+"""The one place that reads the environment: once, at first use, and loudly when a value is malformed."""
+
+import os
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+from shared.errors import NotConfigured
+
+T = TypeVar("T")
+
+DEFAULT_ORIGINS = (
+    "https://backoffice.userose.ai,http://localhost:3002,http://localhost:5173,http://localhost:5174"
+)
+_ADDRESS = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+"
+MAILBOX = re.compile(
+    rf'(?P<bare>{_ADDRESS})|"?(?P<name>[^"<>\x00-\x1f\x7f]{{0,100}})"?\s*<(?P<address>{_ADDRESS})>'
+)
+
+
+class Config(NamedTuple):
+    supabase_url: str
+    rest_url: str
+    anon_key: str
+    allowed_origins: frozenset[str]
+    trusted_hops: int
+    intake_secret: str | None
+    secret_key: str | None
+    audience: str | None
+    invokers: frozenset[str]
+
+    @property
+    def auth_url(self) -> str:
+        """Where Auth lives, which is also the issuer of its tokens."""
+        return self.supabase_url + "/auth/v1"
+
+
+class Mailbox(NamedTuple):
+    """A name that people read, maybe empty, and an address."""
+
+    name: str
+    address: str
+
+
+class MailConfig(NamedTuple):
+    """What only the sender of mail is given; one of the last two."""
+
+    sender: Mailbox
+    reply_to: Mailbox | None
+    desk_url: str
+    resend_api_key: str | None
+    smtp_url: str | None
+
+
+@cache
+def config() -> Config:
+    return load(os.environ)
+
+
+@cache
+def mail_config() -> MailConfig:
+    return load_mail(os.environ)
+
+
+@cache
+def cloud_project() -> str | None:
+    """Apart from the rest: the log needs it also when the rest is malformed."""
+    return _text(os.environ, "GOOGLE_CLOUD_PROJECT")
+
+
+def load(env: Mapping[str, str]) -> Config:
+    supabase_url = _url(env, "SUPABASE_URL")
+    return Config(
+        supabase_url=supabase_url,
+        rest_url=_url(env, "POSTGREST_URL", default=supabase_url + "/rest/v1"),
+        anon_key=_required(env, "SUPABASE_ANON_KEY", _key(env, "SUPABASE_ANON_KEY")),
+        allowed_origins=_origins(env, "ALLOWED_ORIGINS", default=DEFAULT_ORIGINS),
+        trusted_hops=_count(env, "TRUSTED_HOPS", default=1),
+        intake_secret=_secret(env, "INTAKE_SECRET", at_least=16),
+        secret_key=_key(env, "SUPABASE_SECRET_KEY"),
+        audience=_text(env, "AUDIENCE"),
+        invokers=frozenset(env.get("INVOKERS", "").replace(",", " ").split()),
+    )
+
+
+def load_mail(env: Mapping[str, str]) -> MailConfig:
+    resend_api_key, smtp_url = _key(env, "RESEND_API_KEY"), _key(env, "SMTP_URL")
+    if (resend_api_key is None) == (smtp_url is None):
+        raise NotConfigured("one of RESEND_API_KEY and SMTP_URL has to be set, and not both")
+    return MailConfig(
+        sender=_required(env, "MAIL_FROM", _mailbox(env, "MAIL_FROM")),
+        reply_to=_mailbox(env, "MAIL_REPLY_TO"),
+        desk_url=_url(env, "DESK_URL"),
+        resend_api_key=resend_api_key,
+        smtp_url=smtp_url,
+    )
+
+
+def _text(env: Mapping[str, str], name: str) -> str | None:
+    return env.get(name, "").strip() or None
+
+
+def _required(env: Mapping[str, str], name: str, value: T | None) -> T:
+    if value is None:
+        raise NotConfigured(f"{name} is not set")
+    return value
+
+
+def _url(env: Mapping[str, str], name: str, default: str | None = None) -> str:
+    value = _required(env, name, _text(env, name) or default).rstrip("/")
+    try:
+        parts = urlsplit(value)
+        well_formed = bool(parts.scheme in ("http", "https") and parts.hostname and parts.port != 0)
+    except ValueError:
+        well_formed = False
+    if not well_formed or parts.query or parts.fragment or re.search(r"\s", value):
+        raise NotConfigured(f"{name} is not an http(s) URL")
+    return value
+
+
+def _key(env: Mapping[str, str], name: str) -> str | None:
+    value = _text(env, name)
+    # It travels in a header, where anything else would be refused at every request and not once.
+    if value is not None and not re.fullmatch(r"[\x21-\x7e]+", value):
+        raise NotConfigured(f"{name} holds characters that no key has")
+    return value
+
+
+def _secret(env: Mapping[str, str], name: str, at_least: int) -> str | None:
+    value = _key(env, name)
+    if value is not None and len(value) < at_least:
+        raise NotConfigured(f"{name} is shorter than {at_least} characters")
+    return value
+
+
+def _mailbox(env: Mapping[str, str], name: str) -> Mailbox | None:
+    value = _text(env, name)
+    if value is None:
+        return None
+    found = MAILBOX.fullmatch(value)
+    if not found:
+        raise NotConfigured(f"{name} must be like support@example.com or Support <support@example.com>")
+    return Mailbox((found["name"] or "").strip(), found["address"] or found["bare"])
+
+
+def _origins(env: Mapping[str, str], name: str, default: str) -> frozenset[str]:
+    origins = [origin.strip() for origin in env.get(name, default).split(",") if origin.strip()]
+    for origin in origins:
+        if not re.fullmatch(r"https?://[a-z0-9.\-\[\]:]+", origin):
+            raise NotConfigured(f"{name} must list origins like https://app.example.com, with commas between")
+    return frozenset(origins)
+
+
+def _count(env: Mapping[str, str], name: str, default: int) -> int:
+    value = _text(env, name) or str(default)
+    if not re.fullmatch(r"[0-9]{1,2}", value):
+        raise NotConfigured(f"{name} is not a small whole number")
+    return int(value)

@@ -1,0 +1,114 @@
+"""What a list of tickets can be asked for, as a query string."""
+
+import re
+from datetime import date, datetime
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+
+from shared.fields import UUID, ContextKey, Priority, Short, Stored
+from shared.parsing import Query
+
+T = TypeVar("T")
+
+MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d{1,9})?)([Zz]|[+ -]\d\d:\d\d)", re.ASCII)
+STATUS_ALIASES = dict.fromkeys(
+    ("waiting_on_user", "waiting_customer", "pending_customer"), "waiting_on_customer"
+)
+
+
+def _once(values: object) -> object:
+    if isinstance(values, list) and len(values) != 1:
+        raise ValueError("must be sent once")
+    return values[0] if isinstance(values, list) else values
+
+
+def _separated(values: object) -> object:
+    """a=1&a=2 and a=1,2 alike."""
+    if not isinstance(values, list):
+        return values
+    return [part for value in values for part in value.split(",") if part.strip()]
+
+
+def _known_status(value: object) -> object:
+    return STATUS_ALIASES.get(value, value) if isinstance(value, str) else value
+
+
+def _moment(text: str) -> str:
+    """RFC 3339 with its zone. A plus that came unquoted is a blank by now, and can only have been a plus."""
+    found = MOMENT.fullmatch(text)
+    moment = "{}T{}{}".format(*found.groups()).upper().replace(" ", "+") if found else ""
+    try:
+        datetime.fromisoformat(moment)
+    except ValueError:
+        raise ValueError("must be a time with its zone, like 2026-01-31T09:30:00Z") from None
+    return moment
+
+
+def _day(text: str) -> str:
+    try:
+        if len(text) == 10:
+            return date.fromisoformat(text).isoformat()
+    except ValueError:
+        pass
+    raise ValueError("must be a day like 2026-01-31")
+
+
+def _assignee(text: str) -> str:
+    if text not in ("me", "none") and not UUID.fullmatch(text):
+        raise ValueError("must be me, none or the id of an agent")
+    return text
+
+
+Once = Annotated[T, BeforeValidator(_once)]
+Several = Annotated[list[T], BeforeValidator(_separated), Field(max_length=50)]
+Status = Annotated[
+    Literal["open", "in_progress", "waiting_on_customer", "resolved", "closed"],
+    BeforeValidator(_known_status),
+]
+Moment = Annotated[str, AfterValidator(_moment)]
+
+
+class StatsRange(Query):
+    """Local days of a time zone, both included; the last thirty when none are named."""
+
+    from_day: Once[Annotated[str, AfterValidator(_day)]] | None = Field(None, alias="from")
+    to_day: Once[Annotated[str, AfterValidator(_day)]] | None = Field(None, alias="to")
+    time_zone: Once[Short] = "UTC"
+
+    def came_from(self, argument: str) -> str:
+        return {"from_day": "from", "to_day": "to"}.get(argument, argument)
+
+
+class TicketFilters(Query):
+    scope: Once[Literal["mine", "queue"]] | None = None
+    status: Several[Status] | None = None
+    priority: Several[Priority] | None = None
+    category: Several[Short] | None = None
+    assigned_to: Once[Annotated[str, AfterValidator(_assignee)]] | None = None
+    escalated: Once[bool] | None = None
+    created_after: Once[Moment] | None = None
+    created_before: Once[Moment] | None = None
+    context: Annotated[dict[ContextKey, Once[Short]], Field(max_length=10)] | None = None
+    q: Once[Annotated[str, Field(max_length=200), Stored]] | None = None
+    sort: Once[Literal["-created_at", "created_at", "-updated_at", "updated_at"]] | None = None
+    limit: Once[Annotated[int, Field(ge=1, le=100)]] = 20
+    cursor: Once[Short] | None = None
+    offset: Once[Annotated[int, Field(ge=0, le=10_000)]] | None = None
+    page: Once[Annotated[int, Field(ge=1, le=10_001)]] | None = None
+
+    @field_validator("offset", "page")
+    @classmethod
+    def _says_one_place(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if any(info.data.get(name) is not None for name in ("cursor", "offset") if name != info.field_name):
+            raise ValueError("must not come together with cursor or another of its kind")
+        return value
+
+    def arguments(self) -> dict[str, Any]:
+        named = self.model_dump(exclude={"limit", "offset", "page"})
+        offset = (self.page - 1) * self.limit if self.page else self.offset
+        return named | {"page_limit": self.limit, "page_offset": offset}
+
+    def came_from(self, argument: str) -> str:
+        sent_as = {"page_limit": "limit", "page_offset": "page" if self.page else "offset"}
+        return sent_as.get(argument, argument)

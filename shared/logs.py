@@ -1,0 +1,64 @@
+"""One JSON line per request on stdout, as Cloud Logging reads it; nothing that a person wrote is in it."""
+
+import re
+from traceback import extract_tb
+
+from pydantic_core import to_json
+from starlette.datastructures import Headers
+
+from shared.call import Call
+from shared.config import cloud_project
+from shared.errors import Problem
+
+CLOUD_TRACE = re.compile(r"([0-9a-f]{32})(/.*)?")
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
+
+
+def request(function: str, call: Call, status: int, milliseconds: float, problem: Problem | None) -> None:
+    asked = call.route or call.request.method
+    line = {
+        "severity": _severity(status),
+        "message": f"{function} {asked} {status}",
+        "request_id": call.id,
+        "function": function,
+        "route": call.route or None,
+        "status": status,
+        "milliseconds": round(milliseconds, 1),
+    }
+    if problem:
+        line |= {"code": problem.code} | ({"reason": problem.reason} if problem.reason else {})
+    print(to_json(line | _trace(call.request.headers)).decode(), flush=True)
+
+
+def undelivered(row: int, kind: str, attempt: int, outcome: str, reason: str | None) -> None:
+    """A row of the outbox that did not leave; the reason was made for this: it names nobody."""
+    line = {
+        "severity": "ERROR" if outcome == "dead" else "WARNING",
+        "message": f"outbox row {row}, {kind}: {outcome}",
+        "attempt": attempt,
+        "reason": reason,
+    }
+    print(to_json(line).decode(), flush=True)
+
+
+def located(error: Exception) -> str:
+    """The exception's type and our line it came through; its text stays out, for it may quote a person."""
+    frames = [frame for frame in extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
+    where = f" at {frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
+    return type(error).__name__ + where
+
+
+def _severity(status: int) -> str:
+    if status >= 500:
+        return "ERROR"
+    return "WARNING" if status >= 400 else "INFO"
+
+
+def _trace(headers: Headers) -> dict[str, str]:
+    """The trace that Google's front end or the caller began, by the name Cloud Logging has for it."""
+    cloud, parent = headers.get("x-cloud-trace-context", ""), headers.get("traceparent", "")
+    found = CLOUD_TRACE.fullmatch(cloud) or TRACEPARENT.fullmatch(parent)
+    if not found:
+        return {}
+    project = cloud_project()
+    return {"logging.googleapis.com/trace": f"projects/{project}/traces/{found[1]}" if project else found[1]}

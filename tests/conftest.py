@@ -1,0 +1,161 @@
+"""The stack of the tests, on free ports and temporary data, and a fresh cast for every test."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import psycopg
+import pytest
+from psycopg import sql
+
+from deploy.local.functions import load_functions, run_function
+from deploy.local.migrations import Connection, apply_migrations
+from deploy.local.ports import Ports, free_ports
+from deploy.local.postgres import Database, DefaultPrivileges, make_platform, run_postgres
+from deploy.local.stack import Settings, run_stack
+from tests.cast import Client, NewPerson, Person, RunningStack
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that look at what the others have left come last."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[RunningStack]:
+    """Everything that `make run` runs, but for the demo people."""
+    with TemporaryDirectory(prefix="supadesk-") as home:
+        settings = Settings(Path(home), Ports.free(), durable=False, demo=False, minute=None)
+        with run_stack(settings, say=lambda line: None) as (running, _):
+            yield RunningStack(running)
+
+
+@pytest.fixture
+def db(stack: RunningStack) -> Iterator[Connection]:
+    """The database as postgres; each statement commits."""
+    with psycopg.connect(stack.database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def person(stack: RunningStack, db: Connection) -> NewPerson:
+    """Make somebody new: columns go to auth.users for customers, to support_agents for the others."""
+
+    def make(role: str = "customer", email: str | None = None, **columns: Any) -> Person:
+        user_id = uuid4()
+        email = email or f"{role}-{user_id.hex[:12]}@example.com"
+        now = datetime.now(UTC)
+        names = {"id": user_id, "email": email, "aud": "authenticated", "role": "authenticated"}
+        user = {**names, "created_at": now, "updated_at": now}
+        user["email_confirmed_at"] = datetime.now(UTC)
+        _insert(db, ("auth", "users"), user | (columns if role == "customer" else {}))
+        if role != "customer":
+            _insert(db, ("public", "support_agents"), {"user_id": user_id, "role": role} | columns)
+        is_anonymous = bool(columns.get("is_anonymous"))
+        return Person(user_id, email, stack.token(user_id, email, is_anonymous=is_anonymous))
+
+    return make
+
+
+@pytest.fixture
+def customer(person: NewPerson) -> Person:
+    """Who files tickets."""
+    return person()
+
+
+@pytest.fixture
+def other(person: NewPerson) -> Person:
+    """A customer too, whom the first one's tickets are no business of."""
+    return person()
+
+
+@pytest.fixture
+def agent(person: NewPerson) -> Person:
+    """Who answers tickets."""
+    return person("agent", display_name="Agent")
+
+
+@pytest.fixture
+def admin(person: NewPerson) -> Person:
+    """Who runs the desk."""
+    return person("admin", display_name="Admin")
+
+
+@pytest.fixture
+def api(stack: RunningStack) -> Iterator[Client]:
+    """The functions as somebody calls them; None is a person who is not signed in."""
+    with ExitStack() as clients:
+
+        def client(person: Person | None) -> httpx.Client:
+            headers = {"Authorization": f"Bearer {person.token}"} if person else {}
+            return clients.enter_context(_client(stack.functions_url, headers))
+
+        yield client
+
+
+@pytest.fixture
+def rest(stack: RunningStack) -> Iterator[Client]:
+    """PostgREST behind the gateway as somebody's own client calls it."""
+    with ExitStack() as clients:
+
+        def client(person: Person | None) -> httpx.Client:
+            headers = {"apikey": stack.anon_key}
+            if person:
+                headers["Authorization"] = f"Bearer {person.token}"
+            return clients.enter_context(_client(f"{stack.supabase_url}/rest/v1", headers))
+
+        yield client
+
+
+@pytest.fixture
+def serve(stack: RunningStack, tmp_path: Path) -> Callable[..., AbstractContextManager[str]]:
+    """Run one function more, with variables changed or, where None, left out; gives its address."""
+
+    @contextmanager
+    def run(name: str, **changes: str | None) -> Iterator[str]:
+        [function] = [function for function in load_functions() if function.name == name]
+        changed = {**stack.function_env(name), **changes}
+        env = {variable: value for variable, value in changed.items() if value is not None}
+        [port] = free_ports(1)
+        with run_function(tmp_path / str(port), function, env, port) as part:
+            part.wait()
+            yield f"http://127.0.0.1:{port}"
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def database_with() -> Callable[..., AbstractContextManager[Database]]:
+    """A database of its own, migrated or not, with one of the two styles of default privileges."""
+
+    @contextmanager
+    def run(default_privileges: DefaultPrivileges, migrated: bool = True) -> Iterator[Database]:
+        database = Database(free_ports(1)[0], "password")
+        with (
+            TemporaryDirectory(prefix="supadesk-") as home,
+            run_postgres(Path(home), database, durable=False) as part,
+        ):
+            part.wait()
+            make_platform(database, default_privileges)
+            if migrated:
+                with database.connect() as connection:
+                    apply_migrations(connection)
+            yield database
+
+    return run
+
+
+def _client(url: str, headers: dict[str, str]) -> httpx.Client:
+    return httpx.Client(base_url=url, headers=headers, timeout=30, trust_env=False)
+
+
+def _insert(db: Connection, table: tuple[str, str], row: dict[str, Any]) -> None:
+    names = sql.SQL(", ").join(map(sql.Identifier, row))
+    places = sql.SQL(", ").join([sql.Placeholder()] * len(row))
+    statement = sql.SQL("insert into {} ({}) values ({})").format(sql.Identifier(*table), names, places)
+    db.execute(statement, list(row.values()))
