@@ -418,17 +418,19 @@ def test_a_sender_that_comes_too_late_settles_nothing(desk: Desk, db: Connection
 
 
 def test_what_is_sent_is_frozen_at_the_first_attempt(
-    desk: Desk, db: Connection, customer: Person, mailbox: Mailbox
+    desk: Desk, db: Connection, customer: Person, agent: Person, mailbox: Mailbox
 ) -> None:
-    ticket = desk.file(customer, subject="As it was")
+    ticket = desk.file(customer)
+    desk.send()
+    desk.reply(agent, ticket, "Done.")
     mailbox.treat(str(customer.email), "defer")
     desk.send()
-    db.execute("update public.support_tickets set subject = 'Changed' where id = %s", (ticket["ticket_id"],))
+    db.execute("update public.support_agents set display_name = 'Renamed' where user_id = %s", (agent.id,))
     mailbox.take_everything()
     desk.send()
 
-    [mail] = mailbox.to(customer.email)
-    assert str(mail["Subject"]).endswith("As it was")
+    replied = mailbox.to(customer.email)[-1]
+    assert bodies(replied)[0].startswith("Agent replied\n")
 
 
 def test_after_a_day_of_failures_a_mail_is_parked_and_not_sent_a_second_time(

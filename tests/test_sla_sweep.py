@@ -209,7 +209,7 @@ def test_a_ticket_that_came_to_be_late_just_before_an_agent_took_it_is_escalated
 
 
 def test_two_sweeps_side_by_side_escalate_each_of_a_thousand_tickets_once(
-    stack: RunningStack, service: httpx.Client, db: Connection
+    service: httpx.Client, db: Connection
 ) -> None:
     due = file_overdue(db, 1000)
     with ThreadPoolExecutor(2) as pool:
@@ -224,6 +224,19 @@ def test_two_sweeps_side_by_side_escalate_each_of_a_thousand_tickets_once(
         from public.support_tickets t where t.id = any (%s) group by 1, 2, 3
     """
     assert db.execute(counted, (due,)).fetchall() == [(1, 2, True, 1000)]
+
+
+def test_a_sweep_is_no_slower_on_a_connection_that_has_changed_a_single_ticket_before(
+    stack: RunningStack, db: Connection
+) -> None:
+    [single] = file_overdue(db, 1)
+    with psycopg.connect(stack.database_url, autocommit=True) as pooled:
+        pooled.execute("update public.support_tickets set status = 'in_progress' where id = %s", (single,))
+        file_overdue(db, 2000)
+        pooled.execute(
+            "set statement_timeout = '4s'"
+        )  # a tenth of it is enough, unless every two are compared
+        pooled.execute("select private.sweep(10000)")
 
 
 def test_a_ticket_that_an_agent_is_working_on_is_left_for_the_next_sweep(
@@ -342,6 +355,27 @@ def test_a_changed_policy_is_applied_batch_by_batch(
     rest(admin).patch("/sla_policies", params={"category": f"eq.{category}"}, json={"resolution_minutes": 60})
     told = sweep(service, batch=2)
     assert (told["recalculated"], told["more"]) == (2, True)
+
+
+def test_a_changed_policy_waits_for_whoever_is_working_on_the_ticket(
+    api: Client,
+    rest: Client,
+    stack: RunningStack,
+    service: httpx.Client,
+    customer: Person,
+    admin: Person,
+    category: str,
+) -> None:
+    set_policy(rest(admin), category)
+    ticket = file(api(customer), "support", category=category, priority="medium")["ticket_id"]
+    where = {"category": f"eq.{category}"}
+    with psycopg.connect(stack.database_url) as working:
+        working.execute("select from public.support_tickets where id = %s for update", (ticket,))
+        rest(admin).patch("/sla_policies", params=where, json={"resolution_minutes": 60})
+        sweep_all(service)
+        assert due_in(api(customer), ticket) == hours(1, 10)
+    sweep_all(service)
+    assert due_in(api(customer), ticket) == hours(1, 1)
 
 
 def test_what_a_looser_policy_allows_was_not_missed_and_what_was_settled_stays_as_it_was(
@@ -493,6 +527,17 @@ def test_an_agent_checks_the_slas_on_demand(api: Client, db: Connection, agent: 
     }
     assert (told["breached"], len(told["escalated"]), told["more"]) == (1, 1, False)
     assert escalations(db, ticket) == ["system"]
+
+
+def test_the_scheduler_has_everything_swept_that_is_due(stack: RunningStack, db: Connection) -> None:
+    late = file_overdue(db, 1100)  # more than one batch
+    url = f"{stack.functions_url}/sla-sweep"
+    bearer = {"Authorization": f"Bearer {stack.identity_token(url)}"}
+    answer = httpx.post(url, headers=bearer, timeout=60, trust_env=False)
+    assert answer.status_code == 200, answer.text
+    told = answer.json()
+    assert (told["breached"], len(told["escalated"]), told["more"]) == (1100, 1100, False)
+    assert {news(db, ticket) == ["breached"] for ticket in late[:3]} == {True}
 
 
 def test_customers_and_strangers_do_not(api: Client, rest: Client, customer: Person) -> None:

@@ -14,7 +14,7 @@ import psycopg
 from deploy.local.functions import run_functions
 from deploy.local.keys import load_keys
 from deploy.local.migrations import apply_migrations
-from deploy.local.part import ROOT, StackError, end_leftovers, holder, locked
+from deploy.local.part import ROOT, StackError, end_predecessor, holder, locked
 from deploy.local.ports import Ports, free_ports
 from deploy.local.stack import (
     DEMO_PASSWORD,
@@ -64,6 +64,7 @@ def main() -> int:
 
 def serve() -> None:
     """Set up, say where everything is, and watch."""
+    end_predecessor(HOME)
     if "SUPABASE_URL" in os.environ:
         serve_against(os.environ)
     with run_stack(Settings(HOME, Ports.from_environment()), say) as (stack, parts):
@@ -97,8 +98,7 @@ def serve_against(environment: Mapping[str, str]) -> None:
 
 def reset() -> None:
     """Forget everything, the keys too."""
-    for pid_file in (HOME / "run").glob("*.pid"):
-        end_leftovers(pid_file)
+    end_predecessor(HOME)
     shutil.rmtree(HOME)
     say(f"Removed {HOME}")
 

@@ -83,7 +83,7 @@ class Handler:
 def keep(folder: Path, recipients: list[str], content: bytes) -> None:
     """One file a mail, named by when, to whom and what about; whole or not at all."""
     subject = str(message_from_bytes(content, policy=MAIL)["Subject"] or "")
-    told = re.sub(r"[^\w@.+-]+", "-", f"{' '.join(recipients)} {subject}").strip("-")[:120]
+    told = re.sub(r"[^\w@.+-]+", "-", f"{' '.join(recipients)} {subject}")[:120].strip("-.")
     name = f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{told}"
     draft = folder / f"{name}.part"
     draft.write_bytes(content)

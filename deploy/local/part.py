@@ -136,6 +136,12 @@ def holder(pid_file: Path) -> int | None:
         return int(pid_file.read_text() or "0")
 
 
+def end_predecessor(home: Path) -> None:
+    """Stop what is left of a stack whose supervisor was killed: it may be on its way out, and holds its ports till then."""
+    for pid_file in (home / "run").glob("*.pid"):
+        end_leftovers(pid_file)
+
+
 def end_leftovers(pid_file: Path) -> None:
     """Stop the processes that still run under a pid file."""
     for how in (signal.SIGTERM, signal.SIGKILL):

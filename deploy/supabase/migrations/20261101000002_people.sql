@@ -97,6 +97,34 @@ begin
 end
 $$;
 
+create function private.require_agent()
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  perform private.require_caller();
+  if not private.is_agent() then
+    perform private.fail('SD403', 'Only agents may do this.');
+  end if;
+end
+$$;
+
+create function private.require_admin()
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  perform private.require_caller();
+  if not private.is_admin() then
+    perform private.fail('SD403', 'Only admins may do this.');
+  end if;
+end
+$$;
+
 comment on function private.agent_branch is 'The branch that the calling agent is bound to; null for agents who see every branch.';
 
 create policy select_as_agent on public.support_agents for select to authenticated

@@ -109,10 +109,7 @@ declare
   e public.escalation_requests;
   t public.support_tickets;
 begin
-  perform private.require_caller();
-  if not private.is_admin() then
-    perform private.fail('SD403', 'Only admins decide on escalations.');
-  end if;
+  perform private.require_admin();
   perform private.fail_fields(
     private.choice_problem('status', decision, '{approved,denied}') || private.text_problem('note', note, 2000, false));
   select r.* into e from public.escalation_requests r

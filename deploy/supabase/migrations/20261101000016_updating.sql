@@ -64,10 +64,7 @@ declare
   t public.support_tickets;
   updated public.support_tickets;
 begin
-  perform private.require_caller();
-  if not private.is_agent() then
-    perform private.fail('SD403', 'Only agents change tickets.');
-  end if;
+  perform private.require_agent();
   perform private.fail_fields(private.change_problems(changes) || private.text_problem('note', note, 20000, false));
   if changes ->> 'assigned_to' = 'auto' then
     perform private.lock_assignment();
@@ -137,10 +134,7 @@ declare
   message text;
   detail text;
 begin
-  perform private.require_caller();
-  if not private.is_agent() then
-    perform private.fail('SD403', 'Only agents change tickets.');
-  end if;
+  perform private.require_agent();
   if cardinality(refs) not between 1 and 100 then
     perform private.fail_fields(private.problem('tickets', 'must name 1 to 100 tickets'));
   end if;
@@ -187,10 +181,7 @@ as $$
 declare
   t public.support_tickets;
 begin
-  perform private.require_caller();
-  if not private.is_admin() then
-    perform private.fail('SD403', 'Only admins delete tickets.');
-  end if;
+  perform private.require_admin();
   t := private.require_ticket(ref, for_change => true);
   update public.support_tickets s set deleted_at = now(), version = s.version + 1 where s.id = t.id returning s.* into t;
   return jsonb_build_object(
@@ -216,10 +207,7 @@ as $$
 declare
   f public.user_feedback;
 begin
-  perform private.require_caller();
-  if not private.is_agent() then
-    perform private.fail('SD403', 'Only agents review feedback.');
-  end if;
+  perform private.require_agent();
   perform private.fail_fields(
     case when status is null then '[]'::jsonb
       else private.choice_problem('status', status, '{received,reviewed,planned,done,declined}') end

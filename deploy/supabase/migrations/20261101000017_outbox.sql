@@ -120,20 +120,6 @@ comment on function public.settle_outbox is
 
 -- Dead letters, for admins.
 
-create function private.require_admin()
-returns void
-language plpgsql
-stable
-set search_path = ''
-as $$
-begin
-  perform private.require_caller();
-  if not private.is_admin() then
-    perform private.fail('SD403', 'Only admins may do this.');
-  end if;
-end
-$$;
-
 create function private.list_dead_letters()
 returns jsonb
 language plpgsql

@@ -30,8 +30,7 @@ create policy select_own on public.notifications for select to authenticated
   using (user_id = (select private.caller()));
 
 revoke all on public.notifications from public, anon, authenticated, service_role;
-grant select (id, user_id, ticket_id, kind, data, created_at, read_at) on public.notifications to authenticated;
-grant select on public.notifications to service_role;
+grant select on public.notifications to authenticated, service_role;
 
 -- Realtime, where the project has it.
 do $$

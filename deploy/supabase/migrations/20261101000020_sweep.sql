@@ -145,9 +145,8 @@ declare
   pruned integer;
   due jsonb;
 begin
-  if coalesce(auth.jwt() ->> 'role', 'service_role') <> 'service_role' and not private.is_agent() then
-    perform private.require_caller();
-    perform private.fail('SD403', 'Only agents check the SLAs.');
+  if coalesce(auth.jwt() ->> 'role', 'service_role') <> 'service_role' then
+    perform private.require_agent();
   end if;
   perform set_config('supadesk.actor', 'system', true);
   recalculated := private.sweep_policies(batch);

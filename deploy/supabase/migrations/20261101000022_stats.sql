@@ -80,10 +80,7 @@ declare
   ends timestamptz;
   answer jsonb;
 begin
-  perform private.require_caller();
-  if not private.is_agent() then
-    perform private.fail('SD403', 'Only agents read the statistics.');
-  end if;
+  perform private.require_agent();
   begin
     to_day := coalesce(to_day, greatest(from_day, (now() at time zone zone)::date));
     from_day := coalesce(from_day, to_day - 29);
