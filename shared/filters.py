@@ -1,7 +1,7 @@
 """What a list of tickets can be asked for, as a query string."""
 
 import re
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
@@ -47,11 +47,9 @@ def _moment(text: str) -> str:
 
 def _day(text: str) -> str:
     try:
-        if len(text) == 10:
-            return date.fromisoformat(text).isoformat()
+        return datetime.strptime(text, "%Y-%m-%d").date().isoformat()
     except ValueError:
-        pass
-    raise ValueError("must be a day like 2026-01-31")
+        raise ValueError("must be a day like 2026-01-31") from None
 
 
 def _assignee(text: str) -> str:

@@ -222,4 +222,3 @@ as $$
 $$;
 
 revoke execute on all functions in schema private from public;
-grant execute on function private.hours_problems(jsonb), private.problem(text, text), private.fail_fields(jsonb) to authenticated;

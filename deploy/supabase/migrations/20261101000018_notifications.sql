@@ -139,7 +139,7 @@ as $$
 begin
   if t.customer_id is not null and kind <> 'created' then
     insert into public.notifications (user_id, ticket_id, kind, data)
-    values (t.customer_id, t.id, tell_requester.kind, private.news_data(t));
+    values (t.customer_id, t.id, tell_requester.kind, private.news_data(t) || tell_requester.about);
   end if;
   if t.requester_email is not null then
     insert into private.outbox (channel, kind, lane, ticket_id, about)
