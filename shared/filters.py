@@ -1,7 +1,7 @@
 """What a list of tickets can be asked for, as a query string."""
 
 import re
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
@@ -12,6 +12,7 @@ from shared.parsing import Query
 T = TypeVar("T")
 
 MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d{1,9})?)([Zz]|[+ -]\d\d:\d\d)", re.ASCII)
+DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 STATUS_ALIASES = dict.fromkeys(
     ("waiting_on_user", "waiting_customer", "pending_customer"), "waiting_on_customer"
 )
@@ -47,7 +48,8 @@ def _moment(text: str) -> str:
 
 def _day(text: str) -> str:
     try:
-        return datetime.strptime(text, "%Y-%m-%d").date().isoformat()
+        # fromisoformat takes weeks as well, which PostgreSQL does not.
+        return date.fromisoformat(text if DAY.fullmatch(text) else "").isoformat()
     except ValueError:
         raise ValueError("must be a day like 2026-01-31") from None
 
