@@ -26,7 +26,7 @@ from tests.mailbox import Mailbox, bodies
 Serve = Callable[..., AbstractContextManager[str]]
 Ticket = dict[str, Any]
 
-NOTIFICATIONS = "/notifications?select=id,ticket_id,kind,data,created_at,read_at"
+NOTIFICATIONS = "/notifications"
 
 
 @pytest.fixture(autouse=True)
@@ -235,6 +235,20 @@ def test_a_thousand_breaches_are_one_mail_per_person(
         text, _ = bodies(mail)
         assert text.count("deadline missed") == 50
         assert "And 950 more, in your queue." in text
+
+
+def test_a_digest_begins_with_what_matters_most(
+    desk: Desk, customer: Person, agent: Person, mailbox: Mailbox, db: Connection
+) -> None:
+    late, fresh = desk.file(customer, subject="Latecomer"), desk.file(customer, subject="Newcomer")
+    query = "insert into private.staff_news (kind, ticket_id) values ('breached', %s)"
+    db.execute("select private.fan_out_news()")
+    db.execute(query, [late["ticket_id"]])
+    desk.send()
+    [digest] = mailbox.to(agent.email)
+    assert digest["Subject"] == "1 ticket has missed a deadline"
+    text = bodies(digest)[0]
+    assert text.index("deadline missed") < text.index(fresh["ticket_number"])
 
 
 def test_a_digest_gathers_what_has_come_up_and_leaves_out_what_was_read(

@@ -43,7 +43,8 @@ as $$
   ) as m on true
 $$;
 
--- All that a person has not been mailed yet: how many of each kind, and the first fifty. Freezing it takes it off the list.
+-- All that a person has not been mailed yet: how many of each kind, and fifty of them, what matters most first. Freezing it
+-- takes it off the list.
 create function private.digest_mail(person uuid)
 returns jsonb
 language sql
@@ -55,7 +56,9 @@ as $$
     where n.user_id = person and n.mail_due
     returning n.kind, n.data, n.created_at, n.id
   ), numbered as (
-    select due.*, row_number() over (order by created_at, id) as place from due
+    select due.*, row_number() over (order by array_position(
+      '{breached,due_soon,escalation_requested,assigned,customer_replied,created}', kind), created_at, id) as place
+    from due
   )
   select jsonb_build_object(
     'to_name', (select a.display_name from public.support_agents a where a.user_id = person),
