@@ -120,9 +120,6 @@ def between(calendar: Calendar, start: int, finish: int) -> int:
     return total
 
 
-# What is asked of both.
-
-
 class Question(NamedTuple):
     """When have `seconds` passed after `start`, and how many pass until `finish`? In seconds of the epoch."""
 
@@ -232,9 +229,6 @@ def test_an_interval_to_24_00_goes_over_into_the_next_day_without_a_gap(db: Conn
     always = Calendar("Europe/Berlin", (((0, DAY),),) * 7)
     start = at("2026-03-28T12:00:00Z")
     assert answers(db, always, [Question(start, 90_000, start + 90_000)]) == [(start + 90_000, 90_000)]
-
-
-# Admins edit calendars in the table.
 
 
 def refused(answer: httpx.Response) -> tuple[str, str]:

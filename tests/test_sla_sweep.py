@@ -206,9 +206,6 @@ def test_a_ticket_that_came_to_be_late_just_before_an_agent_took_it_is_escalated
     assert escalations(db, ticket) == ["system"]
 
 
-# Side by side.
-
-
 def test_two_sweeps_side_by_side_escalate_each_of_a_thousand_tickets_once(
     service: httpx.Client, db: Connection
 ) -> None:
@@ -262,9 +259,6 @@ def test_a_reopening_that_is_under_way_keeps_the_ticket_from_being_closed(
     assert detail(api(agent), ticket)["status"] == "open"
 
 
-# Closing.
-
-
 def test_a_resolved_ticket_is_closed_after_seven_days(
     api: Client, service: httpx.Client, db: Connection, customer: Person, agent: Person, ticket: str
 ) -> None:
@@ -309,9 +303,6 @@ def test_a_reopened_ticket_stays_open(
     assert detail(api(customer), ticket)["status"] == "open"
 
 
-# Changed policies.
-
-
 def test_a_changed_policy_is_applied_to_open_tickets(
     api: Client, rest: Client, service: httpx.Client, customer: Person, admin: Person, category: str
 ) -> None:
@@ -328,6 +319,27 @@ def test_a_changed_policy_is_applied_to_open_tickets(
     rest(admin).delete("/sla_policies", params={"category": f"eq.{category}"})
     sweep_all(service)
     assert due_in(api(customer), ticket) == hours(24, 72)
+
+
+def test_a_ticket_that_is_filed_while_a_policy_is_being_changed_gets_the_new_one(
+    api: Client,
+    rest: Client,
+    service: httpx.Client,
+    stack: RunningStack,
+    customer: Person,
+    admin: Person,
+    category: str,
+) -> None:
+    set_policy(rest(admin), category)
+    sweep_all(service)
+    with psycopg.connect(stack.database_url) as changing:
+        changing.execute(
+            "update public.sla_policies set first_response_minutes = 180 where category = %s", (category,)
+        )
+        ticket = file(api(customer), "support", category=category, priority="medium")["ticket_id"]
+    assert due_in(api(customer), ticket) == hours(1, 10)
+    sweep_all(service)
+    assert due_in(api(customer), ticket) == hours(3, 10)
 
 
 def test_a_changed_calendar_is_applied_to_open_tickets(
@@ -506,9 +518,6 @@ def test_dead_letters_and_what_waits_are_never_pruned(service: httpx.Client, db:
     sweep_all(service)
     kept = db.execute("delete from private.outbox where kind = 'kept' returning state").fetchall()
     assert sorted(kept) == [("dead",), ("pending",)]
-
-
-# Who may.
 
 
 def test_an_agent_checks_the_slas_on_demand(api: Client, db: Connection, agent: Person, ticket: str) -> None:

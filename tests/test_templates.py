@@ -165,9 +165,6 @@ def test_only_admins_edit_templates(rest: Client, admin: Person, agent: Person, 
     assert rest(admin).delete("/reply_templates", params=where).status_code == 204
 
 
-# The automatic first reply of a category.
-
-
 def test_a_category_answers_at_once(
     api: Client, rest: Client, admin: Person, customer: Person, category: str, template: Callable[[str], str]
 ) -> None:

@@ -47,26 +47,27 @@ insert into public.sla_policies (priority, first_response_minutes, resolution_mi
   ('low', 48 * 60, 120 * 60, 480);
 
 insert into private.settings (key, value) values
-  ('sla_changed_at', to_jsonb(now())),
+  ('sla_edition', '1'),
   ('auto_close_hours', '168');
 
--- A changed policy or calendar leaves a mark; the sweep recalculates in batches the clocks that are older than the mark.
-create function private.mark_sla_changed()
+-- A changed policy or calendar begins a new edition; the sweep recalculates in batches the clocks of older ones. A number and
+-- not a time: a ticket that is filed while the change is not committed yet sees the old policies and the old number.
+create function private.begin_sla_edition()
 returns trigger
 language plpgsql
 security definer
 set search_path = ''
 as $$
 begin
-  perform private.set_setting('sla_changed_at', to_jsonb(clock_timestamp()));
+  update private.settings s set value = to_jsonb((s.value #>> '{}')::integer + 1) where s.key = 'sla_edition';
   return null;
 end
 $$;
 
-create trigger policies_20_mark after insert or update or delete on public.sla_policies
-  for each statement execute function private.mark_sla_changed();
-create trigger calendars_20_mark after insert or update or delete on public.business_calendars
-  for each statement execute function private.mark_sla_changed();
+create trigger policies_20_begin_edition after insert or update or delete on public.sla_policies
+  for each statement execute function private.begin_sla_edition();
+create trigger calendars_20_begin_edition after insert or update or delete on public.business_calendars
+  for each statement execute function private.begin_sla_edition();
 
 create table private.ticket_clocks (
   ticket_id uuid primary key references public.support_tickets (id) on delete cascade,
@@ -80,13 +81,13 @@ create table private.ticket_clocks (
   spent_seconds double precision not null default 0,
   running_since timestamptz,
   warn_minutes integer,
-  calculated_at timestamptz not null default now(),
+  edition integer not null,
   -- The next instant at which the sweep has something to do here; null when there is none.
   next_at timestamptz
 );
 
 create index ticket_clocks_next on private.ticket_clocks (next_at) where next_at is not null;
-create index ticket_clocks_calculated on private.ticket_clocks (calculated_at)
+create index ticket_clocks_edition on private.ticket_clocks (edition)
   where next_at is not null or running_since is not null;
 
 create function private.policy_for(ticket_category text, ticket_priority text)
@@ -191,7 +192,7 @@ declare
   calendar public.business_calendars := private.calendar_of(policy);
 begin
   c.warn_minutes := policy.warn_minutes;
-  c.calculated_at := clock_timestamp();
+  c.edition := (private.setting('sla_edition') #>> '{}')::integer;
   c.first_response_due := case when policy.id is not null
     then private.working_add(calendar, t.created_at, policy.first_response_minutes * 60) end;
   c.resolution_due := case when policy.id is not null and c.running_since is not null then private.working_add(
@@ -282,9 +283,9 @@ begin
   end if;
   update private.ticket_clocks k
   set (first_response_due, first_response_warned_at, first_response_breached_at, resolution_due, resolution_warned_at,
-      resolution_breached_at, spent_seconds, running_since, warn_minutes, calculated_at, next_at)
+      resolution_breached_at, spent_seconds, running_since, warn_minutes, edition, next_at)
     = (c.first_response_due, c.first_response_warned_at, c.first_response_breached_at, c.resolution_due,
-      c.resolution_warned_at, c.resolution_breached_at, c.spent_seconds, c.running_since, c.warn_minutes, c.calculated_at,
+      c.resolution_warned_at, c.resolution_breached_at, c.spent_seconds, c.running_since, c.warn_minutes, c.edition,
       c.next_at)
   where k.ticket_id = c.ticket_id;
   return null;

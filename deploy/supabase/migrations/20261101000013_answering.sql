@@ -20,17 +20,6 @@ begin
 end
 $$;
 
-create function private.may_annotate(t public.support_tickets, token text)
-returns boolean
-language plpgsql
-stable
-set search_path = ''
-as $$
-begin
-  return private.role_on(t, token) = 'agent';
-end
-$$;
-
 -- Whose words these are: an agent's on anybody else's ticket, the customer's own on theirs.
 create function private.author_on(t public.support_tickets)
 returns text
@@ -98,7 +87,7 @@ declare
   answer jsonb;
   message public.ticket_messages;
 begin
-  if is_internal and not private.may_annotate(t, access_token) then
+  if is_internal and private.role_on(t) is distinct from 'agent' then
     perform private.fail('SD403', 'Only agents write internal notes.');
   end if;
   if private.caller() is null and private.is_uuid(idempotency_key) is false then

@@ -74,7 +74,7 @@ as $$
     'closed', (select count(*) from changed where closes))
 $$;
 
--- Clocks that are older than the last change of a policy or a calendar. Both rows come from under the lock: what an agent has
+-- Clocks that were worked out under an earlier edition of policies and calendars. Both rows come from under the lock: what an agent has
 -- changed since the statement began is in them.
 create function private.sweep_policies(batch integer)
 returns integer
@@ -86,17 +86,17 @@ as $$
     select t as ticket, c as clocks
     from private.ticket_clocks c
     join public.support_tickets t on t.id = c.ticket_id
-    where c.calculated_at < (private.setting('sla_changed_at') #>> '{}')::timestamptz
+    where c.edition < (private.setting('sla_edition') #>> '{}')::integer
       and (c.next_at is not null or c.running_since is not null)
-    order by c.calculated_at
+    order by c.edition
     limit batch
     for update of c, t skip locked
   ), applied as (
     update private.ticket_clocks k
     set (first_response_due, first_response_warned_at, first_response_breached_at, resolution_due, resolution_warned_at,
-        resolution_breached_at, warn_minutes, calculated_at, next_at)
+        resolution_breached_at, warn_minutes, edition, next_at)
       = (r.first_response_due, r.first_response_warned_at, r.first_response_breached_at, r.resolution_due,
-        r.resolution_warned_at, r.resolution_breached_at, r.warn_minutes, r.calculated_at, r.next_at)
+        r.resolution_warned_at, r.resolution_breached_at, r.warn_minutes, r.edition, r.next_at)
     from stale
     cross join lateral private.recalculated(stale.ticket, stale.clocks) as r
     where k.ticket_id = r.ticket_id
