@@ -51,8 +51,7 @@ def person(stack: RunningStack, db: Connection) -> NewPerson:
         email = email or f"{role}-{user_id.hex[:12]}@example.com"
         now = datetime.now(UTC)
         names = {"id": user_id, "email": email, "aud": "authenticated", "role": "authenticated"}
-        user = {**names, "created_at": now, "updated_at": now}
-        user["email_confirmed_at"] = datetime.now(UTC)
+        user = {**names, "created_at": now, "updated_at": now, "email_confirmed_at": now}
         _insert(db, ("auth", "users"), user | (columns if role == "customer" else {}))
         if role != "customer":
             _insert(db, ("public", "support_agents"), {"user_id": user_id, "role": role} | columns)

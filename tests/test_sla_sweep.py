@@ -231,9 +231,8 @@ def test_a_sweep_is_no_slower_on_a_connection_that_has_changed_a_single_ticket_b
     with psycopg.connect(stack.database_url, autocommit=True) as pooled:
         pooled.execute("update public.support_tickets set status = 'in_progress' where id = %s", (single,))
         file_overdue(db, 2000)
-        pooled.execute(
-            "set statement_timeout = '4s'"
-        )  # a tenth of it is enough, unless every two are compared
+        # A tenth of it is enough, unless every two are compared.
+        pooled.execute("set statement_timeout = '4s'")
         pooled.execute("select private.sweep(10000)")
 
 

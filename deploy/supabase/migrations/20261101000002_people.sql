@@ -97,6 +97,20 @@ begin
 end
 $$;
 
+comment on function private.agent_branch is 'The branch that the calling agent is bound to; null for agents who see every branch.';
+
+-- Our own functions with the secret key, and whoever is on the database itself.
+create function private.is_service()
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return coalesce(auth.jwt() ->> 'role', 'service_role') = 'service_role';
+end
+$$;
+
 create function private.require_agent()
 returns void
 language plpgsql
@@ -125,7 +139,18 @@ begin
 end
 $$;
 
-comment on function private.agent_branch is 'The branch that the calling agent is bound to; null for agents who see every branch.';
+create function private.require_service()
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if not private.is_service() then
+    perform private.fail('SD403', 'Only the service may do this.');
+  end if;
+end
+$$;
 
 create policy select_as_agent on public.support_agents for select to authenticated
   using ((select private.is_agent()));

@@ -38,7 +38,7 @@ begin
   return coalesce(
     nullif(current_setting('supadesk.actor', true), ''),
     case
-      when coalesce(auth.jwt() ->> 'role', 'service_role') = 'service_role' then 'system'
+      when private.is_service() then 'system'
       when actor_on.customer_id = private.caller() then 'customer'
       when private.is_agent() then 'agent'
       else 'customer'

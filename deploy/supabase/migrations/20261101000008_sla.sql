@@ -178,6 +178,21 @@ begin
 end
 $$;
 
+-- When the stretch that is running has used up what is left of the target; null while the clock is paused.
+create function private.resolution_due(
+  policy public.sla_policies, calendar public.business_calendars, c private.ticket_clocks
+)
+returns timestamptz
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return case when policy.id is not null and c.running_since is not null
+    then private.working_add(calendar, c.running_since, policy.resolution_minutes * 60 - c.spent_seconds) end;
+end
+$$;
+
 -- The clocks of a ticket under the policy that holds now. What was warned of or missed is forgotten where the new due time
 -- still lies ahead.
 create function private.recalculated(t public.support_tickets, c private.ticket_clocks)
@@ -195,8 +210,7 @@ begin
   c.edition := (private.setting('sla_edition') #>> '{}')::integer;
   c.first_response_due := case when policy.id is not null
     then private.working_add(calendar, t.created_at, policy.first_response_minutes * 60) end;
-  c.resolution_due := case when policy.id is not null and c.running_since is not null then private.working_add(
-    calendar, c.running_since, policy.resolution_minutes * 60 - c.spent_seconds) end;
+  c.resolution_due := private.resolution_due(policy, calendar, c);
   if t.first_responded_at is null then
     c.first_response_warned_at := null;
     if c.first_response_due > now() then
@@ -237,8 +251,7 @@ begin
     c.resolution_due := null;
   elsif c.running_since is null and private.is_running(t.status) then
     c.running_since := now();
-    c.resolution_due := case when policy.id is not null then private.working_add(
-      calendar, now(), policy.resolution_minutes * 60 - c.spent_seconds) end;
+    c.resolution_due := private.resolution_due(policy, calendar, c);
     c.resolution_warned_at := null;
   end if;
   c.next_at := private.next_look(t, c);

@@ -52,7 +52,22 @@ as $$
     end)
 $$;
 
-create function private.update_ticket(
+-- What holds for one ticket and for a hundred: the changes make sense, and who assigns automatically waits for their turn.
+create function private.prepare_changes(changes jsonb, note text)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform private.fail_fields(private.change_problems(changes) || private.text_problem('note', note, 20000, false));
+  if changes ->> 'assigned_to' = 'auto' then
+    perform private.lock_assignment();
+  end if;
+end
+$$;
+
+-- Changes one ticket, for an agent and with changes that are settled.
+create function private.change_ticket(
   ref text, changes jsonb, expected_version integer, note text, notify_customer boolean
 )
 returns jsonb
@@ -64,11 +79,6 @@ declare
   t public.support_tickets;
   updated public.support_tickets;
 begin
-  perform private.require_agent();
-  perform private.fail_fields(private.change_problems(changes) || private.text_problem('note', note, 20000, false));
-  if changes ->> 'assigned_to' = 'auto' then
-    perform private.lock_assignment();
-  end if;
   t := private.require_ticket(ref, for_change => true);
   -- An agent may be somebody's customer too: what belongs to another branch is seen, and not changed.
   if private.role_on(t) <> 'agent' then
@@ -105,6 +115,21 @@ begin
 end
 $$;
 
+create function private.update_ticket(
+  ref text, changes jsonb, expected_version integer, note text, notify_customer boolean
+)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.require_agent();
+  perform private.prepare_changes(changes, note);
+  return private.change_ticket(ref, changes, expected_version, note, notify_customer);
+end
+$$;
+
 create function public.update_ticket(
   ticket text, changes jsonb, expected_version integer default null, note text default null,
   notify_customer boolean default true
@@ -138,14 +163,11 @@ begin
   if cardinality(refs) not between 1 and 100 then
     perform private.fail_fields(private.problem('tickets', 'must name 1 to 100 tickets'));
   end if;
-  perform private.fail_fields(private.change_problems(changes) || private.text_problem('note', note, 20000, false));
-  if changes ->> 'assigned_to' = 'auto' then
-    perform private.lock_assignment();
-  end if;
+  perform private.prepare_changes(changes, note);
   for ref in select distinct on ((private.find_ticket(r)).id, r) r from unnest(refs) as r order by (private.find_ticket(r)).id, r loop
     begin
       outcome := jsonb_build_object(
-        'ok', true, 'result', private.update_ticket(ref, changes, null, note, notify_customer));
+        'ok', true, 'result', private.change_ticket(ref, changes, null, note, notify_customer));
     exception when others then
       get stacked diagnostics state = returned_sqlstate, message = message_text, detail = pg_exception_detail;
       if state !~ '^SD' then

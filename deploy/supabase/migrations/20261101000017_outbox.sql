@@ -35,19 +35,6 @@ create unique index outbox_digest on private.outbox (recipient)
 comment on column private.outbox.lane is 'Rows of one lane are sent one after the other, in the order of their ids.';
 comment on column private.outbox.about is 'What the payload will be made of; a secret in it is gone once the row is settled.';
 
-create function private.require_service()
-returns void
-language plpgsql
-stable
-set search_path = ''
-as $$
-begin
-  if coalesce(auth.jwt() ->> 'role', 'service_role') <> 'service_role' then
-    perform private.fail('SD403', 'Only the service may do this.');
-  end if;
-end
-$$;
-
 -- Leases up to `batch` rows that are ready and first in their lane. The lease is longer than a batch can take, so a row
 -- whose sender died comes back by itself.
 create function private.claim_outbox(for_channel text, batch integer, lease_seconds integer)
@@ -83,6 +70,7 @@ security definer
 set search_path = ''
 as $$
 begin
+  perform private.require_service();
   perform private.fail_fields(private.choice_problem('outcome', outcome, '{done,retry,dead}'));
   update private.outbox o
   set state = case
@@ -105,14 +93,11 @@ create function public.settle_outbox(
   row_id bigint, token uuid, outcome text, error text default null, retry_after_seconds integer default null
 )
 returns jsonb
-language plpgsql
+language sql
 security invoker
 set search_path = ''
 as $$
-begin
-  perform private.require_service();
-  return jsonb_build_object('settled', private.settle_outbox(row_id, token, outcome, error, retry_after_seconds));
-end
+  select jsonb_build_object('settled', private.settle_outbox(row_id, token, outcome, error, retry_after_seconds))
 $$;
 
 comment on function public.settle_outbox is
@@ -182,7 +167,7 @@ revoke all on function
   public.settle_outbox(bigint, uuid, text, text, integer), public.list_dead_letters(), public.retry_dead_letter(bigint)
 from public, anon, authenticated, service_role;
 grant execute on function
-  private.require_service(), private.settle_outbox(bigint, uuid, text, text, integer),
+  private.settle_outbox(bigint, uuid, text, text, integer),
   public.settle_outbox(bigint, uuid, text, text, integer)
 to service_role;
 grant execute on function

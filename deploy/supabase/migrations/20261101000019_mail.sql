@@ -112,6 +112,7 @@ declare
   claimed jsonb := '[]';
   skipped integer := 0;
 begin
+  perform private.require_service();
   perform private.fan_out_news();
   for o in select * from private.claim_outbox('mail', batch, lease_seconds) order by id loop
     o.payload := private.freeze_mail(o);
@@ -130,15 +131,10 @@ $$;
 
 create function public.claim_mail(batch integer default 20, lease_seconds integer default 300)
 returns jsonb
-language plpgsql
+language sql
 security invoker
 set search_path = ''
-as $$
-begin
-  perform private.require_service();
-  return private.claim_mail(least(greatest(batch, 1), 100), lease_seconds);
-end
-$$;
+as $$ select private.claim_mail(least(greatest(batch, 1), 100), lease_seconds) $$;
 
 comment on function public.claim_mail is 'Leases mails to send: {rows: [{id, lease_token, kind, attempt, payload}], skipped}.';
 

@@ -74,8 +74,8 @@ as $$
     'closed', (select count(*) from changed where closes))
 $$;
 
--- Clocks that were worked out under an earlier edition of policies and calendars. Both rows come from under the lock: what an agent has
--- changed since the statement began is in them.
+-- Clocks that were worked out under an earlier edition of policies and calendars. Both rows come from under the lock: what an
+-- agent has changed since the statement began is in them.
 create function private.sweep_policies(batch integer)
 returns integer
 language sql
@@ -145,7 +145,7 @@ declare
   pruned integer;
   due jsonb;
 begin
-  if coalesce(auth.jwt() ->> 'role', 'service_role') <> 'service_role' then
+  if not private.is_service() then
     perform private.require_agent();
   end if;
   perform set_config('supadesk.actor', 'system', true);
