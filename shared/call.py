@@ -1,6 +1,7 @@
 """What a function sees of the request it answers."""
 
 import re
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -31,6 +32,7 @@ class Call:
 
     def __init__(self, request: Request) -> None:
         self.request = request
+        self.arrived = time.monotonic()
         given = request.headers.get("x-request-id", "")
         self.id = given if REQUEST_ID.fullmatch(given) else str(uuid4())
         self.route = ""
@@ -70,6 +72,11 @@ class Call:
         if body and not _is_plain_json(headers.get("content-type", ""), headers.get("content-encoding", "")):
             raise UnsupportedMediaType
         self._body = bytes(body)
+
+    @property
+    def raw_body(self) -> bytes:
+        """The bytes as they came, which is what signatures are over."""
+        return self._body
 
     def body(self, model: type[B], *, may_be_empty: bool = False) -> B:
         return parse_body(model, b"{}" if may_be_empty and not self._body else self._body)

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -18,6 +18,8 @@ _ADDRESS = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-
 MAILBOX = re.compile(
     rf'(?P<bare>{_ADDRESS})|"?(?P<name>[^"<>\x00-\x1f\x7f]{{0,100}})"?\s*<(?P<address>{_ADDRESS})>'
 )
+# More than two live secrets are no rotation, but a list that nobody has tidied up.
+PARTNER = re.compile(r"([a-z][a-z0-9_-]{0,39})((?:\s+whsec_[A-Za-z0-9+/=]{24,}){1,2})")
 
 
 class Config(NamedTuple):
@@ -30,6 +32,8 @@ class Config(NamedTuple):
     secret_key: str | None
     audience: str | None
     invokers: frozenset[str]
+    linear_forward_url: str | None
+    metadata_host: str
 
     @property
     def auth_url(self) -> str:
@@ -54,6 +58,21 @@ class MailConfig(NamedTuple):
     smtp_url: str | None
 
 
+class LinearConfig(NamedTuple):
+    """What only the forwarder is given."""
+
+    authorization: str
+    url: str
+    desk_url: str
+
+
+class WebhookConfig(NamedTuple):
+    """By what receive-webhook knows who is calling; each may be missing, and then nobody gets in that way."""
+
+    linear_secret: str | None
+    partners: Mapping[str, Sequence[str]]
+
+
 @cache
 def config() -> Config:
     return load(os.environ)
@@ -62,6 +81,16 @@ def config() -> Config:
 @cache
 def mail_config() -> MailConfig:
     return load_mail(os.environ)
+
+
+@cache
+def linear_config() -> LinearConfig:
+    return load_linear(os.environ)
+
+
+@cache
+def webhook_config() -> WebhookConfig:
+    return load_webhooks(os.environ)
 
 
 @cache
@@ -82,6 +111,8 @@ def load(env: Mapping[str, str]) -> Config:
         secret_key=_key(env, "SUPABASE_SECRET_KEY"),
         audience=_text(env, "AUDIENCE"),
         invokers=frozenset(env.get("INVOKERS", "").replace(",", " ").split()),
+        linear_forward_url=_url(env, "LINEAR_FORWARD_URL") if _text(env, "LINEAR_FORWARD_URL") else None,
+        metadata_host=_text(env, "GCE_METADATA_HOST") or "metadata.google.internal",
     )
 
 
@@ -96,6 +127,28 @@ def load_mail(env: Mapping[str, str]) -> MailConfig:
         resend_api_key=resend_api_key,
         smtp_url=smtp_url,
     )
+
+
+def load_linear(env: Mapping[str, str]) -> LinearConfig:
+    api_key, oauth_token = _key(env, "LINEAR_API_KEY"), _key(env, "LINEAR_OAUTH_TOKEN")
+    if (api_key is None) == (oauth_token is None):
+        raise NotConfigured("one of LINEAR_API_KEY and LINEAR_OAUTH_TOKEN has to be set, and not both")
+    return LinearConfig(
+        authorization=api_key or f"Bearer {oauth_token}",
+        url=_url(env, "LINEAR_API_URL", default="https://api.linear.app/graphql"),
+        desk_url=_url(env, "DESK_URL"),
+    )
+
+
+def load_webhooks(env: Mapping[str, str]) -> WebhookConfig:
+    """PARTNER_SECRETS has a line for each integration: its name and one or two secrets, `acme whsec_… whsec_…`."""
+    partners = {}
+    for line in filter(None, map(str.strip, env.get("PARTNER_SECRETS", "").splitlines())):
+        found = PARTNER.fullmatch(line)
+        if not found:
+            raise NotConfigured("PARTNER_SECRETS must have lines like: acme whsec_<base64> whsec_<base64>")
+        partners[found[1]] = found[2].split()
+    return WebhookConfig(_secret(env, "LINEAR_WEBHOOK_SECRET", at_least=16), partners)
 
 
 def _text(env: Mapping[str, str], name: str) -> str | None:

@@ -34,6 +34,12 @@ def _email(text: str) -> str:
     return text
 
 
+def _id(text: str) -> str:
+    if not UUID.fullmatch(text):
+        raise ValueError("must be a UUID")
+    return text.lower()
+
+
 def _web_address(text: str) -> str:
     if not WEB_ADDRESS.fullmatch(text) or NOT_IN_WEB_ADDRESS.search(text):
         raise ValueError("must be an https:// URL")
@@ -75,6 +81,7 @@ Subject = Annotated[str, Field(min_length=1, max_length=255), Stored]
 Long = Annotated[str, Field(min_length=1, max_length=10_000), Stored]
 LongOrJson = Annotated[Long, BeforeValidator(_json_as_text)]
 Description = Annotated[str, Field(min_length=1, max_length=20_000), Stored]
+Id = Annotated[str, AfterValidator(_id)]
 Email = Annotated[str, Field(max_length=254), AfterValidator(_email)]
 WebAddress = Annotated[str, Field(max_length=2048), AfterValidator(_web_address)]
 Attachments = Annotated[list[WebAddress], Field(max_length=10)]

@@ -83,7 +83,7 @@ def one_line(text: str) -> str:
 
 def as_text(letter: Letter) -> str:
     blocks = "\n\n".join(_block_text(block) for block in letter.blocks)
-    return _printable(f"{letter.title}\n\n{blocks}\n\n-- \n{letter.footer}\n")
+    return printable(f"{letter.title}\n\n{blocks}\n\n-- \n{letter.footer}\n")
 
 
 def as_html(letter: Letter) -> str:
@@ -129,8 +129,8 @@ def _item_html(item: Item) -> str:
 
 
 def _html(text: str) -> str:
-    return escape(_printable(text)).replace("\n", "<br>\n").replace("  ", "&nbsp; ")
+    return escape(printable(text)).replace("\n", "<br>\n").replace("  ", "&nbsp; ")
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     return UNPRINTABLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))

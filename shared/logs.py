@@ -41,6 +41,14 @@ def undelivered(row: int, kind: str, attempt: int, outcome: str, reason: str | N
     print(to_json(line).decode(), flush=True)
 
 
+def unpolled(reason: str) -> None:
+    """Linear could not be asked what has changed; the next call asks again."""
+    print(
+        to_json({"severity": "WARNING", "message": "linear: not polled", "reason": reason}).decode(),
+        flush=True,
+    )
+
+
 def located(error: Exception) -> str:
     """The exception's type and our line it came through; its text stays out, for it may quote a person."""
     frames = [frame for frame in extract_tb(error.__traceback__) if "site-packages" not in frame.filename]

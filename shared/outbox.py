@@ -49,10 +49,12 @@ class Outcome(NamedTuple):
     outcome: str
     error: str | None = None
     retry_after_seconds: int | None = None
+    result: dict[str, Any] | None = None
 
 
 Rpc = Callable[[str, Mapping[str, Any]], Awaitable[bytes]]
-Send = Callable[[Row], Awaitable[None]]
+# What the vendor answered, where the database keeps something of it.
+Send = Callable[[Row], Awaitable[dict[str, Any] | None]]
 
 
 async def drain(rpc: Rpc, claim: str, send: Send, seconds: float) -> dict[str, Any]:
@@ -60,18 +62,24 @@ async def drain(rpc: Rpc, claim: str, send: Send, seconds: float) -> dict[str, A
     until = time.monotonic() + seconds
     total = {"sent": 0, "retried": 0, "dead": 0, "skipped": 0}
     while time.monotonic() < until:
-        claimed = from_json(await rpc(claim, {"batch": BATCH, "lease_seconds": LEASE_SECONDS}))
-        rows = [Row(**row) for row in claimed["rows"]]
+        claimed, outcomes = await send_batch(rpc, claim, {"batch": BATCH}, send)
         total["skipped"] += claimed["skipped"]
-        if not rows and not claimed["skipped"]:
+        if not outcomes and not claimed["skipped"]:
             return total | {"more": False}
-        outcomes = [outcome.outcome for outcome in await _delivered(rpc, rows, send)]
         for name, outcome in (("sent", "done"), ("retried", "retry"), ("dead", "dead")):
-            total[name] += outcomes.count(outcome)
+            total[name] += [each.outcome for each in outcomes].count(outcome)
         # The vendor seems to be down: the others keep their place and their attempts.
-        if rows and outcomes.count("retry") == len(rows):
+        if outcomes and all(outcome.outcome == "retry" for outcome in outcomes):
             break
     return total | {"more": True}
+
+
+async def send_batch(
+    rpc: Rpc, claim: str, arguments: Mapping[str, Any], send: Send
+) -> tuple[dict[str, Any], list[Outcome]]:
+    """One batch: what the RPC `claim` answered, and what became of each row of it."""
+    claimed = from_json(await rpc(claim, {**arguments, "lease_seconds": LEASE_SECONDS}))
+    return claimed, await _delivered(rpc, [Row(**row) for row in claimed["rows"]], send)
 
 
 async def _delivered(rpc: Rpc, rows: Iterable[Row], send: Send) -> list[Outcome]:
@@ -94,7 +102,7 @@ async def _delivered(rpc: Rpc, rows: Iterable[Row], send: Send) -> list[Outcome]
 async def _attempted(row: Row, send: Send) -> Outcome:
     try:
         async with asyncio.timeout(SEND_SECONDS):
-            await send(row)
+            return Outcome("done", result=await send(row))
     except Undelivered as failure:
         outcome = Outcome("dead" if failure.permanent else "retry", failure.reason, failure.retry_after)
     except TimeoutError:
@@ -102,8 +110,6 @@ async def _attempted(row: Row, send: Send) -> Outcome:
     except Exception as error:
         # Ours to mend; once that is done, the row goes out like any other.
         outcome = Outcome("retry", logs.located(error))
-    else:
-        return Outcome("done")
     logs.undelivered(row.id, row.kind, row.attempt, outcome.outcome, outcome.error)
     return outcome
 

@@ -143,7 +143,7 @@ def _to_requester(kind: str, payload: Payload, desk_url: str) -> Letter:
 
 def _way_in(label: str, payload: Payload, desk_url: str) -> Block:
     """A link; an anonymous ticket opens with its token only, which the first mail alone carries."""
-    url = _ticket_url(desk_url, payload.ticket_number)
+    url = ticket_url(desk_url, payload.ticket_number)
     if payload.subject is not None:
         return Button(label, url)
     if payload.access_token is None:
@@ -160,7 +160,7 @@ def _digest(payload: Payload, desk_url: str) -> Letter:
             number=news.ticket_number,
             title=news.subject,
             detail=f"{HAPPENED.get(news.kind, 'news')} · {news.priority} priority · {news.status.replace('_', ' ')}",
-            url=_ticket_url(desk_url, news.ticket_number),
+            url=ticket_url(desk_url, news.ticket_number),
         )
         for news in payload.items
     ]
@@ -181,5 +181,5 @@ def _counted(payload: Payload) -> list[str]:
     return counted or ["News from the desk"]
 
 
-def _ticket_url(desk_url: str, number: str) -> str:
+def ticket_url(desk_url: str, number: str) -> str:
     return f"{desk_url}/tickets/{number}"

@@ -36,7 +36,10 @@ class Function:
         values = {**os.environ, **known}
         if self.is_private:
             values |= {"AUDIENCE": self.address(known), "INVOKERS": ACCOUNT}
-        return {name: values[name] for name in self.variables if name in values}
+        values["LINEAR_FORWARD_URL"] = f"{known['FUNCTIONS_URL']}/linear-forward"
+        given = {name: values[name] for name in self.variables if name in values}
+        # The platform's own, which every function finds there.
+        return given | {"GCE_METADATA_HOST": known["GCE_METADATA_HOST"]}
 
     def address(self, known: Mapping[str, str]) -> str:
         """Where it is called, and so what the identity tokens for it name."""

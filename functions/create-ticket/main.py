@@ -7,6 +7,7 @@ from pydantic_core import from_json
 from shared.call import Call
 from shared.endpoint import Answer, endpoint
 from shared.errors import Invalid
+from shared.handover import forwarded
 from shared.intake import intake_arguments
 from shared.payloads import AnyTicket, Contact, CreateTicket, Feedback, Unsigned
 
@@ -43,7 +44,7 @@ async def create_ticket(call: Call) -> Answer:
 async def _file_ticket(call: Call, ticket: AnyTicket) -> Answer:
     arguments = ticket.arguments() | {"idempotency_key": call.idempotency_key}
     filed = from_json(await call.rpc("create_ticket", arguments, ticket.came_from))
-    return _receipt(ticket, filed)
+    return _receipt(ticket, filed) | await forwarded(filed, call.arrived)
 
 
 async def _file_contact(call: Call, form: Contact) -> Answer:

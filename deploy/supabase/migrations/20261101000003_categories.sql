@@ -7,14 +7,18 @@ create table public.ticket_categories (
   position integer not null default 100,
   is_active boolean not null default true,
   auto_assign boolean not null default false,
-  linear_team text check (char_length(linear_team) between 1 and 100)
+  linear_team text check (char_length(linear_team) between 1 and 100),
+  linear_label text check (char_length(linear_label) between 1 and 100),
+  linear_follows boolean not null default true
 );
 
 alter table public.ticket_categories enable row level security;
 
 comment on table public.ticket_categories is 'What a ticket may be about. A retired category keeps its tickets and takes no new ones.';
 comment on column public.ticket_categories.auto_assign is 'Whether a new ticket goes to the least loaded agent with the skill.';
-comment on column public.ticket_categories.linear_team is 'The Linear team that gets an issue for every ticket; null: none.';
+comment on column public.ticket_categories.linear_team is 'The key of the Linear team that gets an issue for every ticket; null: none.';
+comment on column public.ticket_categories.linear_label is 'The label of those issues; made in Linear when it is missing there.';
+comment on column public.ticket_categories.linear_follows is 'Whether replies and changes of status follow to the issue.';
 
 create policy select_active_or_as_agent on public.ticket_categories for select to anon, authenticated
   using (is_active or (select private.is_agent()));
@@ -28,8 +32,8 @@ create policy delete_as_admin on public.ticket_categories for delete to authenti
 revoke all on public.ticket_categories from public, anon, authenticated, service_role;
 grant select (slug, name, description, position, is_active) on public.ticket_categories to anon;
 grant select, delete on public.ticket_categories to authenticated;
-grant insert (slug, name, description, position, is_active, auto_assign, linear_team),
-  update (name, description, position, is_active, auto_assign, linear_team)
+grant insert (slug, name, description, position, is_active, auto_assign, linear_team, linear_label, linear_follows),
+  update (name, description, position, is_active, auto_assign, linear_team, linear_label, linear_follows)
   on public.ticket_categories to authenticated;
 grant select on public.ticket_categories to service_role;
 

@@ -1,4 +1,4 @@
--- Limits: quotas and idempotency keys. Counted here, so that they hold across instances, races and doors.
+-- Limits: quotas, idempotency keys and webhook deliveries. Counted here, so that they hold across instances, races and doors.
 
 -- At most `most` within any `period`; not per clock hour, which would let twice as many through around the hour.
 create table private.quota_limits (
@@ -131,6 +131,30 @@ as $$
   set answer = remember_answer.answer
   where i.caller = remember_answer.caller and i.action = remember_answer.action and i.key = remember_answer.key;
   select remember_answer.answer
+$$;
+
+-- Deliveries: what has sent us something says which sending it was, so that the same one again does nothing.
+create table private.deliveries (
+  source text not null,
+  delivery text not null,
+  received_at timestamptz not null default now(),
+  primary key (source, delivery)
+);
+
+create index deliveries_received on private.deliveries (received_at);
+
+create function private.is_first_delivery(source text, delivery text)
+returns boolean
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into private.deliveries (source, delivery)
+  values (is_first_delivery.source, is_first_delivery.delivery)
+  on conflict do nothing;
+  return found;
+end
 $$;
 
 revoke execute on all functions in schema private from public;

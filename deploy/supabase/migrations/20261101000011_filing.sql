@@ -161,19 +161,6 @@ begin
 end
 $$;
 
--- What Linear knows of a ticket, as create_ticket and get_ticket answer it.
-create function private.linear_state(ticket uuid)
-returns jsonb
-language plpgsql
-stable
-security definer
-set search_path = ''
-as $$
-begin
-  return jsonb_build_object('linear', 'off', 'issue_id', null, 'issue_identifier', null, 'issue_url', null);
-end
-$$;
-
 create function private.receipt(t public.support_tickets)
 returns jsonb
 language plpgsql

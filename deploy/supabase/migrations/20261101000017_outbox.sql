@@ -28,6 +28,7 @@ create index outbox_lane on private.outbox (lane, id) where state = 'pending';
 create index outbox_ticket on private.outbox (ticket_id);
 create index outbox_settled on private.outbox (settled_at) where state = 'done';
 create index outbox_dead on private.outbox (id) where state = 'dead';
+create index outbox_dead_lane on private.outbox (lane, kind) where state = 'dead';
 -- One digest at a time gathers what a person has to hear.
 create unique index outbox_digest on private.outbox (recipient)
   where kind = 'digest' and state = 'pending' and payload is null;
@@ -36,8 +37,11 @@ comment on column private.outbox.lane is 'Rows of one lane are sent one after th
 comment on column private.outbox.about is 'What the payload will be made of; a secret in it is gone once the row is settled.';
 
 -- Leases up to `batch` rows that are ready and first in their lane. The lease is longer than a batch can take, so a row
--- whose sender died comes back by itself.
-create function private.claim_outbox(for_channel text, batch integer, lease_seconds integer)
+-- whose sender died comes back by itself. A dead letter holds its lane up only where `blocks` says so: what is about an
+-- issue that could not be created has to wait for it.
+create function private.claim_outbox(
+  for_channel text, batch integer, lease_seconds integer, for_lane text default null, blocks text default null
+)
 returns setof private.outbox
 language sql
 security definer
@@ -50,8 +54,11 @@ as $$
     select c.id from private.outbox c
     where c.channel = for_channel and c.state = 'pending' and c.available_at <= now()
       and (c.locked_until is null or c.locked_until < now())
+      and (for_lane is null or c.lane = for_lane)
       and not exists (
-        select from private.outbox e where e.lane = c.lane and e.state = 'pending' and e.id < c.id)
+        select from private.outbox e where e.lane = c.lane and e.id < c.id and e.state = 'pending')
+      and not exists (
+        select from private.outbox e where e.lane = c.lane and e.id < c.id and e.state = 'dead' and e.kind = blocks)
     order by c.available_at, c.id
     limit batch
     for update skip locked
@@ -59,49 +66,65 @@ as $$
   returning o.*
 $$;
 
--- A failure comes back after a growing, jittered while; after 23 hours it parks as a dead letter, since by then a vendor
--- that deduplicates for a day may have forgotten what an ambiguous attempt did.
+insert into private.settings (key, value) values ('outbox_retry_seconds', '10');
+
+-- A failure comes back after a growing, jittered while. A mail parks as a dead letter after 23 hours, since by then a vendor
+-- that deduplicates for a day may have forgotten what an ambiguous attempt did; what Linear gets has an id of its own, and
+-- may wait for two weeks.
 create function private.settle_outbox(
-  row_id bigint, token uuid, outcome text, error text, retry_after_seconds integer
+  row_id bigint, token uuid, outcome text, error text, retry_after_seconds integer, result jsonb default null
 )
 returns boolean
 language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+  o private.outbox;
+  first_pause real := (private.setting('outbox_retry_seconds') #>> '{}')::real;
 begin
   perform private.require_service();
   perform private.fail_fields(private.choice_problem('outcome', outcome, '{done,retry,dead}'));
-  update private.outbox o
+  select r.* into o from private.outbox r
+  where r.id = row_id and r.lease_token = token and r.state = 'pending' for update;
+  if not found then
+    return false;
+  end if;
+  update private.outbox r
   set state = case
-      when outcome = 'retry' and o.first_attempt_at < now() - interval '23 hours' then 'dead'
-      when outcome = 'retry' then 'pending'
+      when outcome = 'retry' then case
+        when r.first_attempt_at < now() - case r.channel when 'mail' then interval '23 hours' else interval '14 days' end
+        then 'dead' else 'pending' end
       else outcome
     end,
     available_at = now() + make_interval(secs => greatest(
-      coalesce(retry_after_seconds, 0), least(3600, 10 * 2 ^ least(o.attempts, 20)) * (0.5 + random()))),
+      coalesce(retry_after_seconds, 0), least(3600, first_pause * 2 ^ least(r.attempts, 20)) * (0.5 + random()))),
     lease_token = null, locked_until = null, last_error = left(error, 500),
     settled_at = case when outcome <> 'retry' then now() end,
-    about = case when outcome = 'done' then o.about - 'access_token' else o.about end,
-    payload = case when outcome = 'done' then null else o.payload end
-  where o.id = row_id and o.lease_token = token and o.state = 'pending';
-  return found;
+    about = case when outcome = 'done' then r.about - 'access_token' else r.about end,
+    payload = case when outcome = 'done' then null else r.payload end
+  where r.id = o.id;
+  if outcome = 'done' and result is not null then
+    perform private.record_result(o, result);
+  end if;
+  return true;
 end
 $$;
 
 create function public.settle_outbox(
-  row_id bigint, token uuid, outcome text, error text default null, retry_after_seconds integer default null
+  row_id bigint, token uuid, outcome text, error text default null, retry_after_seconds integer default null,
+  result jsonb default null
 )
 returns jsonb
 language sql
 security invoker
 set search_path = ''
 as $$
-  select jsonb_build_object('settled', private.settle_outbox(row_id, token, outcome, error, retry_after_seconds))
+  select jsonb_build_object('settled', private.settle_outbox(row_id, token, outcome, error, retry_after_seconds, result))
 $$;
 
 comment on function public.settle_outbox is
-  'A sender tells what became of a row: done, retry or dead. False when its lease was lost meanwhile.';
+  'A sender tells what became of a row (done, retry or dead) and what the vendor answered. False when its lease was lost.';
 
 -- Dead letters, for admins.
 
@@ -164,11 +187,11 @@ comment on function public.retry_dead_letter is 'An admin sends a dead letter on
 
 revoke execute on all functions in schema private from public;
 revoke all on function
-  public.settle_outbox(bigint, uuid, text, text, integer), public.list_dead_letters(), public.retry_dead_letter(bigint)
+  public.settle_outbox(bigint, uuid, text, text, integer, jsonb), public.list_dead_letters(), public.retry_dead_letter(bigint)
 from public, anon, authenticated, service_role;
 grant execute on function
-  private.settle_outbox(bigint, uuid, text, text, integer),
-  public.settle_outbox(bigint, uuid, text, text, integer)
+  private.settle_outbox(bigint, uuid, text, text, integer, jsonb),
+  public.settle_outbox(bigint, uuid, text, text, integer, jsonb)
 to service_role;
 grant execute on function
   private.list_dead_letters(), private.retry_dead_letter(bigint), public.list_dead_letters(), public.retry_dead_letter(bigint)

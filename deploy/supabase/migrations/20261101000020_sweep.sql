@@ -129,9 +129,13 @@ as $$
     delete from public.notifications n where n.id in (
       select o.id from public.notifications o where o.read_at < now() - interval '30 days' limit batch)
     returning 1
+  ), received as (
+    delete from private.deliveries d where (d.source, d.delivery) in (
+      select o.source, o.delivery from private.deliveries o where o.received_at < now() - interval '30 days' limit batch)
+    returning 1
   )
   select ((select count(*) from keys) + (select count(*) from spent) + (select count(*) from sent)
-    + (select count(*) from seen))::integer
+    + (select count(*) from seen) + (select count(*) from received))::integer
 $$;
 
 create function private.sweep(batch integer)

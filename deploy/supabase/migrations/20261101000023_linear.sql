@@ -1,0 +1,337 @@
+-- Linear, on the way out: one issue per ticket of a category that names a team, and what follows to it.
+--
+-- A ticket's id is its issue's id too, and a message's id its comment's, so whatever is sent twice exists once. All that
+-- leaves is a row of the outbox in the lane of its ticket: first the issue, then the link back, comments, states.
+
+create table private.linear_issues (
+  ticket_id uuid primary key references public.support_tickets (id) on delete cascade,
+  team text not null,
+  identifier text,
+  url text,
+  state_name text,
+  state_type text,
+  changed_at timestamptz,
+  removed_at timestamptz
+);
+
+comment on table private.linear_issues is 'The issue that a ticket has, or will have: its identifier is null until Linear has it.';
+comment on column private.linear_issues.state_type is 'triage, backlog, unstarted, started, completed, canceled or duplicate.';
+comment on column private.linear_issues.changed_at is 'Linear''s updatedAt of what is known here: older news is no news.';
+
+update public.ticket_categories set linear_team = 'ENG' where slug in ('chatbot', 'bug', 'other');
+update public.ticket_categories set linear_label = 'Bug' where slug = 'bug';
+update public.ticket_categories set linear_label = 'Chatbot' where slug = 'chatbot';
+
+-- All forwarders share one row: until when Linear wants to be left alone, and up to when its changes are known.
+create table private.linear_sync (
+  only_row boolean primary key default true check (only_row),
+  paused_until timestamptz not null default '-infinity',
+  polled_at timestamptz not null default '-infinity',
+  known_until timestamptz not null default now()
+);
+
+insert into private.linear_sync default values;
+
+-- What Linear knows of a ticket, as create_ticket and get_ticket answer it.
+create function private.linear_state(ticket uuid)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  l private.linear_issues;
+begin
+  select i.* into l from private.linear_issues i where i.ticket_id = ticket and i.removed_at is null;
+  return jsonb_build_object(
+    'linear', case when not found then 'off' when l.identifier is null then 'queued' else 'created' end,
+    'issue_id', case when l.identifier is not null then ticket end,
+    'issue_identifier', l.identifier, 'issue_url', l.url);
+end
+$$;
+
+-- The type of state that a ticket wants its issue to be in, and whether the issue's own will do: engineers sort their work
+-- among triage, backlog and unstarted, and end it as completed, canceled or duplicate, as they like.
+create function private.linear_wish(t public.support_tickets)
+returns text
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return case
+    when t.status = 'closed' and t.resolved_at is null then 'canceled'
+    when t.status in ('resolved', 'closed') then 'completed'
+    when t.status = 'in_progress' then 'started'
+    else 'unstarted'
+  end;
+end
+$$;
+
+create function private.linear_suits(status text, state_type text)
+returns boolean
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return coalesce(state_type, 'unstarted') = any (case
+    when status in ('resolved', 'closed') then '{completed,canceled,duplicate}'
+    when status = 'in_progress' then '{started}'
+    when status = 'waiting_on_customer' then '{triage,backlog,unstarted,started}'
+    else '{triage,backlog,unstarted}'
+  end::text[]);
+end
+$$;
+
+create function private.enqueue_linear(kind text, ticket uuid, about jsonb default '{}')
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into private.outbox (channel, kind, lane, ticket_id, about)
+  values ('linear', enqueue_linear.kind, 'linear:' || ticket, ticket, enqueue_linear.about)
+  on conflict do nothing;
+end
+$$;
+
+-- One change of state at a time waits for its turn: it will carry the state that the ticket is in by then.
+create unique index outbox_linear_state on private.outbox (ticket_id)
+  where kind = 'state' and state = 'pending' and payload is null;
+
+create function private.linear_follows(ticket uuid)
+returns boolean
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return exists (
+    select from private.linear_issues l
+    join public.support_tickets t on t.id = l.ticket_id
+    join public.ticket_categories c on c.slug = t.category
+    where l.ticket_id = ticket and l.removed_at is null and c.linear_follows
+  );
+end
+$$;
+
+create function private.forward_ticket()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  team text := (select c.linear_team from public.ticket_categories c where c.slug = new.category);
+begin
+  if team is null then
+    return null;
+  end if;
+  insert into private.linear_issues (ticket_id, team) values (new.id, team) on conflict do nothing;
+  if found then
+    perform private.enqueue_linear('issue', new.id);
+    -- A ticket that comes to the engineers late brings what has been said.
+    if tg_op = 'UPDATE' and private.linear_follows(new.id) then
+      perform private.enqueue_linear('comment', new.id, jsonb_build_object('message_id', m.id))
+      from (
+        select m.id from public.ticket_messages m
+        where m.ticket_id = new.id and not m.is_internal and m.author in ('customer', 'agent')
+        order by m.created_at, m.id
+      ) as m;
+    end if;
+  end if;
+  return null;
+end
+$$;
+
+-- What an anonymous form says reaches engineers once an agent has put it into a category of theirs.
+create trigger tickets_60_forward after insert on public.support_tickets
+  for each row when (new.customer_id is not null) execute function private.forward_ticket();
+create trigger tickets_60_forward_recategorised after update of category on public.support_tickets
+  for each row when (old.category <> new.category) execute function private.forward_ticket();
+
+create function private.forward_message()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if private.linear_follows(new.ticket_id) then
+    perform private.enqueue_linear('comment', new.ticket_id, jsonb_build_object('message_id', new.id));
+  end if;
+  return null;
+end
+$$;
+
+create trigger messages_60_forward after insert on public.ticket_messages
+  for each row when (not new.is_internal and new.author in ('customer', 'agent')) execute function private.forward_message();
+
+-- What has come from Linear suits the issue already, so it does not go back there: states are compared, not who acted.
+create function private.forward_status()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if private.linear_follows(new.id) and not private.linear_suits(
+    new.status, (select l.state_type from private.linear_issues l where l.ticket_id = new.id)
+  ) then
+    perform private.enqueue_linear('state', new.id);
+  end if;
+  return null;
+end
+$$;
+
+create trigger tickets_60_forward_status after update of status on public.support_tickets
+  for each row when (old.status <> new.status) execute function private.forward_status();
+
+-- What a row sends, as data; null when there is nothing left to send.
+
+create function private.linear_issue_payload(t public.support_tickets)
+returns jsonb
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'team', l.team, 'label', c.linear_label, 'priority', t.priority, 'subject', t.subject, 'issue_type', t.issue_type,
+    'category', c.name, 'description', t.description, 'context', t.context,
+    'requester_name', t.requester_name, 'requester_email', t.requester_email,
+    'attachments', (
+      select coalesce(jsonb_agg(a.url order by a.created_at, a.id), '[]')
+      from public.ticket_attachments a where a.ticket_id = t.id and a.message_id is null))
+  from private.linear_issues l
+  join public.ticket_categories c on c.slug = t.category
+  where l.ticket_id = t.id
+$$;
+
+create function private.linear_comment_payload(t public.support_tickets, message uuid)
+returns jsonb
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'message_id', m.id, 'author', m.author, 'body', m.body,
+    'author_name', case m.author when 'agent' then a.display_name else t.requester_name end,
+    'attachments', (
+      select coalesce(jsonb_agg(f.url order by f.created_at, f.id), '[]')
+      from public.ticket_attachments f where f.message_id = m.id))
+  from public.ticket_messages m
+  left join public.support_agents a on a.user_id = m.author_id
+  where m.id = message
+$$;
+
+create function private.freeze_linear(o private.outbox)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  t public.support_tickets;
+  l private.linear_issues;
+begin
+  if o.payload is not null then
+    return o.payload;
+  end if;
+  select s.* into t from public.support_tickets s where s.id = o.ticket_id;
+  select i.* into l from private.linear_issues i where i.ticket_id = o.ticket_id;
+  if t.deleted_at is not null or l.removed_at is not null then
+    return null;
+  end if;
+  return case o.kind
+    when 'issue' then private.linear_issue_payload(t)
+    when 'link' then '{}'
+    when 'comment' then private.linear_comment_payload(t, (o.about ->> 'message_id')::uuid)
+    when 'state' then case when not private.linear_suits(t.status, l.state_type)
+      then jsonb_build_object('team', l.team, 'wish', private.linear_wish(t)) end
+  end || jsonb_build_object('ticket_id', t.id, 'ticket_number', t.ticket_number);
+end
+$$;
+
+-- Rows to send, frozen: of one ticket, or of whichever have waited longest. None while Linear wants to be left alone.
+create function private.claim_linear(ticket uuid, batch integer, lease_seconds integer)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  o private.outbox;
+  claimed jsonb := '[]';
+  skipped integer := 0;
+  paused boolean := (select s.paused_until > now() from private.linear_sync s);
+begin
+  perform private.require_service();
+  for o in
+    select c.* from private.claim_outbox(
+      'linear', case when paused then 0 else batch end, lease_seconds, 'linear:' || ticket, 'issue') c
+    order by c.id
+  loop
+    o.payload := private.freeze_linear(o);
+    if o.payload is null then
+      perform private.settle_outbox(o.id, o.lease_token, 'done', 'nothing left to send', null);
+      skipped := skipped + 1;
+    else
+      update private.outbox p set payload = o.payload where p.id = o.id;
+      claimed := claimed || jsonb_build_object(
+        'id', o.id, 'lease_token', o.lease_token, 'kind', o.kind, 'attempt', o.attempts, 'payload', o.payload);
+    end if;
+  end loop;
+  return jsonb_build_object('rows', claimed, 'skipped', skipped, 'paused', paused, 'known', private.linear_state(ticket));
+end
+$$;
+
+create function public.claim_linear(ticket uuid default null, batch integer default 20, lease_seconds integer default 300)
+returns jsonb
+language sql
+security invoker
+set search_path = ''
+as $$ select private.claim_linear(ticket, least(greatest(batch, 1), 100), lease_seconds) $$;
+
+comment on function public.claim_linear is
+  'Leases what Linear is to be sent: {rows: [{id, lease_token, kind, attempt, payload}], skipped, paused, known}; known is what is known of the ticket''s issue.';
+
+-- Linear wants to be left alone for so long, by everybody.
+create function private.pause_linear(seconds integer)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  until timestamptz;
+begin
+  perform private.require_service();
+  update private.linear_sync s
+  set paused_until = greatest(s.paused_until, now() + make_interval(secs => least(greatest(seconds, 1), 86400)))
+  returning s.paused_until into until;
+  return jsonb_build_object('paused_until', private.wire_time(until));
+end
+$$;
+
+create function public.pause_linear(seconds integer)
+returns jsonb
+language sql
+security invoker
+set search_path = ''
+as $$ select private.pause_linear(seconds) $$;
+
+comment on function public.pause_linear is 'No forwarder sends anything to Linear for so many seconds, a day at most.';
+
+revoke execute on all functions in schema private from public;
+revoke all on function public.claim_linear(uuid, integer, integer), public.pause_linear(integer)
+from public, anon, authenticated, service_role;
+grant execute on function
+  private.claim_linear(uuid, integer, integer), private.pause_linear(integer),
+  public.claim_linear(uuid, integer, integer), public.pause_linear(integer)
+to service_role;

@@ -1,0 +1,84 @@
+"""Forwards to Linear what waits in the outbox, or at once the one ticket it is asked for, and learns what has changed there."""
+
+from functools import cache
+from typing import Any
+
+from shared import logs
+from shared.call import Call
+from shared.config import linear_config
+from shared.endpoint import Answer, endpoint
+from shared.fields import Id
+from shared.forwarding import forward
+from shared.linear import Linear, RateLimited, Refused
+from shared.outbox import Row, Send, drain, send_batch
+from shared.parsing import Body
+from shared.polling import poll
+
+# Cloud Scheduler calls again a minute later, so a long backlog may be left to the next call.
+SECONDS = 45
+BREATHER_SECONDS = 60
+
+
+class Wanted(Body):
+    """The id of the one ticket that somebody waits for; nothing, for all that waits."""
+
+    ticket: Id | None = None
+
+
+@endpoint("POST /", private=True)
+async def linear_forward(call: Call) -> Answer:
+    wanted = call.body(Wanted, may_be_empty=True).ticket
+    send = _sender(call)
+    if wanted is not None:
+        return await _forward_one(call, wanted, send)
+    learned = await _learned(call)
+    return await drain(call.rpc, "claim_linear", send, SECONDS) | learned
+
+
+async def _forward_one(call: Call, ticket: str, send: Send) -> dict[str, Any]:
+    claimed, outcomes = await send_batch(call.rpc, "claim_linear", {"ticket": ticket, "batch": 1}, send)
+    known: dict[str, Any] = claimed["known"]
+    for issue in (outcome.result for outcome in outcomes if outcome.result):
+        known |= {
+            "linear": "created",
+            "issue_id": issue["issue_id"],
+            "issue_identifier": issue["identifier"],
+            "issue_url": issue["url"],
+        }
+    return known
+
+
+async def _learned(call: Call) -> dict[str, Any]:
+    """A poll that fails is made again a minute later; what waits goes out all the same."""
+    try:
+        return {"learned": await poll(call.rpc, _linear())}
+    except RateLimited as refused:
+        await call.rpc("pause_linear", {"seconds": refused.seconds})
+        return {"learned": 0, "poll": refused.reason}
+    except Refused as refused:
+        logs.unpolled(refused.reason)
+        return {"learned": 0, "poll": refused.reason}
+
+
+def _sender(call: Call) -> Send:
+    """Sending a row, and keeping every instance from Linear when it says so."""
+
+    async def send(row: Row) -> dict[str, Any] | None:
+        linear = _linear()
+        try:
+            result = await forward(row, linear, linear_config().desk_url)
+        except RateLimited as refused:
+            await call.rpc("pause_linear", {"seconds": refused.seconds})
+            raise
+        if linear.is_scarce:
+            await call.rpc("pause_linear", {"seconds": BREATHER_SECONDS})
+        return result
+
+    return send
+
+
+@cache
+def _linear() -> Linear:
+    """One for the life of the process."""
+    config = linear_config()
+    return Linear(config.authorization, url=config.url)
