@@ -19,6 +19,7 @@ from deploy.local.ports import Ports, free_ports
 from deploy.local.postgres import Database, DefaultPrivileges, make_platform, run_postgres
 from deploy.local.stack import Settings, run_stack
 from tests.cast import Client, NewPerson, Person, RunningStack
+from tests.linear import Linear
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,7 +31,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def stack() -> Iterator[RunningStack]:
     """Everything that `make run` runs, but for the demo people."""
     with TemporaryDirectory(prefix="supadesk-") as home:
-        settings = Settings(Path(home), Ports.free(), durable=False, demo=False, minute=None)
+        settings = Settings(
+            Path(home), Ports.free(), durable=False, demo=False, minute=None, linear_requests=1_000_000
+        )
         with run_stack(settings, say=lambda line: None) as (running, _):
             yield RunningStack(running)
 
@@ -109,6 +112,15 @@ def rest(stack: RunningStack) -> Iterator[Client]:
             return clients.enter_context(_client(f"{stack.supabase_url}/rest/v1", headers))
 
         yield client
+
+
+@pytest.fixture
+def linear(stack: RunningStack) -> Iterator[Linear]:
+    """Linear's double, with nothing in it, and nothing left of what it was told to do."""
+    double = Linear(stack.stack.linear_url, stack.keys.linear_key)
+    double.reset()
+    yield double
+    double.reset()
 
 
 @pytest.fixture

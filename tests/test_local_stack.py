@@ -81,7 +81,7 @@ def running_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 @contextmanager
 def _starting(folder: Path) -> Iterator[Start]:
-    known = ("FUNCTIONS_PORT", "SUPABASE_PORT", "DATABASE_PORT", "MAIL_PORT")
+    known = ("FUNCTIONS_PORT", "SUPABASE_PORT", "DATABASE_PORT", "MAIL_PORT", "LINEAR_PORT")
     ports = dict(zip(known, map(str, free_ports(len(known))), strict=True))
     usual = {
         "PATH": os.environ["PATH"],
@@ -174,7 +174,9 @@ def test_a_second_start_names_the_first_and_leaves_it_alone(running_desk: Desk) 
     assert running_desk.process.poll() is None
 
 
-@pytest.mark.parametrize("variable", ["FUNCTIONS_PORT", "SUPABASE_PORT", "DATABASE_PORT", "MAIL_PORT"])
+@pytest.mark.parametrize(
+    "variable", ["FUNCTIONS_PORT", "SUPABASE_PORT", "DATABASE_PORT", "MAIL_PORT", "LINEAR_PORT"]
+)
 def test_a_taken_port_is_named_with_the_variable_that_changes_it(desk: Start, variable: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other_program:
         port = other_program.getsockname()[1]

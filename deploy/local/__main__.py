@@ -13,6 +13,7 @@ import psycopg
 
 from deploy.local.functions import run_functions
 from deploy.local.keys import load_keys
+from deploy.local.linear.run import real_settings
 from deploy.local.migrations import apply_migrations
 from deploy.local.part import ROOT, StackError, end_predecessor, holder, locked
 from deploy.local.ports import Ports, free_ports
@@ -67,7 +68,8 @@ def serve() -> None:
     end_predecessor(HOME)
     if "SUPABASE_URL" in os.environ:
         serve_against(os.environ)
-    with run_stack(Settings(HOME, Ports.from_environment()), say) as (stack, parts):
+    settings = Settings(HOME, Ports.from_environment(), linear=real_settings(os.environ))
+    with run_stack(settings, say) as (stack, parts):
         say(_welcome(stack))
         watch(parts)
 
@@ -136,6 +138,7 @@ def _welcome(stack: Stack) -> str:
             f"Database   {stack.database.url()}",
             f"Keys       {HOME / 'env'}",
             f"Mails      {HOME / 'mail'}",
+            f"Linear     {stack.linear_url}",
             f"People     {', '.join(DEMO_PEOPLE)} (password: {DEMO_PASSWORD})",
             "",
             f"File a ticket:\n{curl}",

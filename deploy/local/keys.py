@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ class Keys:
     secret: str
     legacy_secret: str
     intake_secret: str
+    linear_key: str
+    linear_webhook_secret: str
     database_password: str
     signing_key: str
     key_id: str
@@ -51,10 +53,12 @@ class Keys:
 
 
 def load_keys(path: Path) -> Keys:
-    """The keys in `path`, made first when there are none."""
-    if not path.exists():
-        write_private(path, json.dumps(asdict(_new_keys()), indent=2))
-    return Keys(**json.loads(path.read_text()))
+    """The keys in `path`; those that are missing are made first."""
+    known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    if known.keys() != {field.name for field in fields(Keys)}:
+        known = asdict(_new_keys()) | known
+        write_private(path, json.dumps(known, indent=2))
+    return Keys(**known)
 
 
 def write_private(path: Path, text: str) -> None:
@@ -76,6 +80,8 @@ def _new_keys() -> Keys:
         secret=f"sb_secret_{secrets.token_urlsafe(24)}",
         legacy_secret=secrets.token_urlsafe(48),
         intake_secret=secrets.token_urlsafe(32),
+        linear_key=f"lin_api_{secrets.token_urlsafe(30)}",
+        linear_webhook_secret=f"lin_wh_{secrets.token_urlsafe(30)}",
         database_password=secrets.token_urlsafe(18),
         signing_key=pem.decode(),
         key_id=secrets.token_hex(8),

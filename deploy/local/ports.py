@@ -21,16 +21,17 @@ class Ports:
     supabase: int = 54321
     database: int = 54322
     mail: int = 54325
+    linear: int = 54390
 
     @classmethod
     def from_environment(cls) -> "Ports":
-        """The usual ones, unless FUNCTIONS_PORT, SUPABASE_PORT, DATABASE_PORT or MAIL_PORT say otherwise."""
+        """The usual ones, unless FUNCTIONS_PORT, SUPABASE_PORT, DATABASE_PORT, MAIL_PORT or LINEAR_PORT say otherwise."""
         return cls(**{name: _port(f"{name}_port".upper(), usual) for name, usual in vars(cls()).items()})
 
     @classmethod
     def free(cls) -> "Ports":
         """Some that nobody uses."""
-        return cls(*free_ports(4))
+        return cls(*free_ports(len(vars(cls()))))
 
     def require_free(self) -> None:
         """Name the port that is taken, what wants it and how to change it."""

@@ -1,9 +1,9 @@
 """The whole stack: what is started, in which order, with what."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.local import accounts
@@ -11,6 +11,7 @@ from deploy.local.auth import run_auth
 from deploy.local.functions import run_functions
 from deploy.local.gateway import run_gateway
 from deploy.local.keys import Keys, load_keys, write_private
+from deploy.local.linear.run import double_settings, run_linear
 from deploy.local.mail import mail_settings, run_mail
 from deploy.local.migrations import Connection, apply_migrations, apply_seed
 from deploy.local.part import Part
@@ -34,6 +35,10 @@ class Settings:
     demo: bool = True
     # How many seconds a minute of the scheduler takes; None: nobody calls by schedule.
     minute: float | None = 5
+    # What the double of Linear grants a key in an hour.
+    linear_requests: int = 2_500
+    # LINEAR_API_URL and so on of a Linear of one's own; empty: the double is started.
+    linear: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def keys_file(self) -> Path:
@@ -71,6 +76,12 @@ class Stack:
         return f"{self.supabase_url}/auth/v1"
 
     @property
+    def linear_url(self) -> str:
+        """Where a person looks at the issues: the double's page, or Linear."""
+        double = f"http://127.0.0.1:{self.settings.ports.linear}"
+        return self.settings.linear["LINEAR_API_URL"] if self.settings.linear else double
+
+    @property
     def database(self) -> Database:
         """The database, for whoever may log in."""
         return Database(self.settings.ports.database, self.keys.database_password)
@@ -88,6 +99,7 @@ class Stack:
             "INTAKE_SECRET": self.keys.intake_secret,
             "GCE_METADATA_HOST": f"127.0.0.1:{self.metadata_port}",
             **mail_settings(self.settings.ports.mail),
+            **(self.settings.linear or double_settings(self.keys, self.settings.ports.linear)),
         }
 
 
@@ -110,14 +122,27 @@ def run_stack(settings: Settings, say: Say) -> Iterator[tuple[Stack, list[Part]]
         gateway = started.enter_context(
             run_gateway(home, "supabase-gateway", upstreams, ports.supabase, settings.keys_file)
         )
+        linear = [] if settings.linear else [started.enter_context(_run_linear(stack))]
         with _step(say, "PostgreSQL"):
             postgres.wait()
             make_platform(database, settings.default_privileges)
         prepare(stack, say)
         postgrest = started.enter_context(run_postgrest(home, database, stack.keys, rest_port))
-        wait_for([postgrest, auth, gateway, mail, *functions], say)
+        wait_for([postgrest, auth, gateway, mail, *linear, *functions], say)
         write_private(home / "env", "".join(f"{name}={value}\n" for name, value in stack.environment.items()))
-        yield stack, [postgres, postgrest, auth, gateway, mail, *functions]
+        yield stack, [postgres, postgrest, auth, gateway, mail, *linear, *functions]
+
+
+def _run_linear(stack: Stack) -> AbstractContextManager[Part]:
+    settings = stack.settings
+    return run_linear(
+        settings.home,
+        stack.keys,
+        settings.ports.linear,
+        stack.functions_url,
+        requests_per_hour=settings.linear_requests,
+        minute=settings.minute or 60,
+    )
 
 
 def wait_for(parts: Iterable[Part], say: Say) -> None:

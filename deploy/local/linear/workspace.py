@@ -1,0 +1,329 @@
+"""One workspace with Linear's rules: what may be created, what a change changes, and who is told."""
+
+import hashlib
+import re
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from deploy.local.linear.records import Records, Row
+from deploy.local.linear.refusals import conflict, dangling, invalid, not_found
+
+PRIORITIES = ("No priority", "Urgent", "High", "Medium", "Low")
+TEAMS = {"ENG": "Engineering", "OPS": "Operations"}
+# The states of a new team, in Linear's order; an issue begins in the first one that is no triage.
+STATES = (
+    ("Backlog", "backlog", "#bec2c8"),
+    ("Todo", "unstarted", "#e2e2e2"),
+    ("In Progress", "started", "#f2c94c"),
+    ("In Review", "started", "#0f783c"),
+    ("Done", "completed", "#5e6ad2"),
+    ("Canceled", "canceled", "#95a2b3"),
+    ("Duplicate", "duplicate", "#95a2b3"),
+)
+# When an issue gets into a state of this type, it is noted here.
+REACHED = {
+    "started": "startedAt",
+    "completed": "completedAt",
+    "canceled": "canceledAt",
+    "duplicate": "canceledAt",
+}
+
+
+def stable_id(name: str) -> str:
+    """A UUID that is the same after a reset: whoever remembers a team or a state finds it again."""
+    return str(uuid.UUID(bytes=hashlib.sha256(name.encode()).digest()[:16], version=4))
+
+
+ORGANIZATION = stable_id("organization")
+# The desk acts through the API as one person, the page as another.
+DESK = stable_id("user desk")
+ENGINEER = stable_id("user engineer")
+
+
+@dataclass(frozen=True)
+class Change:
+    """What somebody has done, as webhooks tell it."""
+
+    action: str
+    kind: str
+    row: Row
+    actor: str
+    before: Row = field(default_factory=dict)
+
+
+class Workspace:
+    """All that the API and the page can do; `tell` hears of every change."""
+
+    def __init__(
+        self, records: Records, url: str, tell: Callable[[Change], None] = lambda change: None
+    ) -> None:
+        self.records = records
+        self.url = url
+        self.tell = tell
+        self.furnish()
+
+    def furnish(self) -> None:
+        """Put in what is there before anybody does anything."""
+        for user_id, name in ((DESK, "Supadesk"), (ENGINEER, "Engineer")):
+            self._once("User", {"id": user_id, "name": name, "displayName": name.lower(), "active": True})
+        for key, name in TEAMS.items():
+            team = stable_id(f"team {key}")
+            self._once("Team", {"id": team, "key": key, "name": name, "displayName": name, "issueCount": 0})
+            for position, (label, kind, color) in enumerate(STATES):
+                state = {"id": stable_id(f"state {key} {label}"), "name": label, "type": kind, "color": color}
+                self._once("WorkflowState", {**state, "position": position, "teamId": team})
+
+    def reset(self) -> None:
+        """Forget everything that has been done; webhooks stay."""
+        webhooks = self.records.all("Webhook")
+        self.records.clear()
+        self.furnish()
+        for webhook in webhooks:
+            self.records.put("Webhook", webhook)
+
+    def find_issue(self, key: str) -> Row | None:
+        """By id or by an identifier like ENG-12."""
+        if re.fullmatch(r"[A-Za-z0-9]+-[0-9]+", key):
+            return next(iter(self.records.where("Issue", "identifier", key.upper())), None)
+        return self.records.find("Issue", key)
+
+    def get_issue(self, key: str) -> Row:
+        """The same, and a refusal when there is none."""
+        return _existing("Issue", self.find_issue(key))
+
+    def find_team(self, key: str) -> Row:
+        """By id or by a key like ENG."""
+        by_key = next(iter(self.records.where("Team", "key", key)), None)
+        return _existing("Team", by_key or self.records.find("Team", key))
+
+    def get(self, kind: str, row_id: str) -> Row:
+        """The row of that id, and a refusal when there is none."""
+        return _existing(kind, self.records.find(kind, row_id))
+
+    def states(self, team_id: str) -> list[Row]:
+        """A team's states in their order."""
+        return sorted(self.records.where("WorkflowState", "teamId", team_id), key=lambda row: row["position"])
+
+    def issue_url(self, issue: Row) -> str:
+        """Where a person looks at it."""
+        return f"{self.url}/issue/{issue['identifier']}"
+
+    def comment_url(self, comment: Row) -> str:
+        """The same for a comment."""
+        return f"{self.issue_url(self.get('Issue', comment['issueId']))}#comment-{comment['id'][:8]}"
+
+    def create_issue(self, given: Row, actor: str, bot: Row | None = None) -> Row:
+        """issueCreate."""
+        new_id = self._new_id("Issue", given)
+        team = self.records.find("Team", _uuid("teamId", given["teamId"]))
+        if team is None:
+            raise dangling("teamId")
+        if not (given.get("title") or "").strip():
+            raise invalid("title", "should not be empty")
+        created = _past("createdAt", given.get("createdAt"))
+        state_id = given.get("stateId") or self.states(team["id"])[0]["id"]
+        usual = {"description": None, "priority": 0, "labelIds": [], "stateId": state_id}
+        told = _named(given, "title", "description", "priority", "stateId", "labelIds")
+        made = {"id": new_id, "teamId": team["id"], "creatorId": None if bot else actor, "botActor": bot}
+        times = dict.fromkeys(("startedAt", "completedAt", "canceledAt", "archivedAt", "trashed"))
+        issue = {**usual, **told, **made, **times, "createdAt": created, "updatedAt": now()}
+        self._check(issue)
+        self._reach(issue, None)
+        number = team["issueCount"] + 1
+        self.records.put("Team", {**team, "issueCount": number})
+        issue |= {"number": number, "identifier": f"{team['key']}-{number}"}
+        return self._done("create", "Issue", issue, actor)
+
+    def update_issue(self, key: str, given: Row, actor: str) -> Row:
+        """issueUpdate; what changes nothing leaves no trace."""
+        before = self.get_issue(key)
+        issue = {**before, **_named(given, "title", "description", "priority", "stateId", "labelIds")}
+        if not (issue["title"] or "").strip():
+            raise invalid("title", "should not be empty")
+        added, removed = given.get("addedLabelIds") or [], given.get("removedLabelIds") or []
+        labels = dict.fromkeys([*issue["labelIds"], *added])
+        issue["labelIds"] = [label for label in labels if label not in removed]
+        if "trashed" in given:
+            issue["trashed"] = given["trashed"] or None
+            issue["archivedAt"] = now() if given["trashed"] else None
+        self._check(issue)
+        self._reach(issue, before)
+        return self._changed(issue, before, actor)
+
+    def archive_issue(self, key: str, actor: str, *, trash: bool) -> Row:
+        """issueArchive and issueDelete: out of sight; the trash keeps it for a while."""
+        before = self.get_issue(key)
+        if before["archivedAt"] and bool(before["trashed"]) == trash:
+            return before
+        issue = {**before, "archivedAt": now(), "trashed": trash or None, "updatedAt": now()}
+        return self._done("remove" if trash else "update", "Issue", issue, actor, before)
+
+    def restore_issue(self, key: str, actor: str) -> Row:
+        """issueUnarchive."""
+        before = self.get_issue(key)
+        return self._changed({**before, "archivedAt": None, "trashed": None}, before, actor)
+
+    def destroy_issue(self, key: str, actor: str) -> Row:
+        """issueDelete, for good."""
+        issue = self.get_issue(key)
+        for kind in ("Comment", "Attachment"):
+            for row in self.records.where(kind, "issueId", issue["id"]):
+                self.records.remove(kind, row["id"])
+        self.records.remove("Issue", issue["id"])
+        issue = {**issue, "trashed": True, "archivedAt": issue["archivedAt"] or now()}
+        self.tell(Change("remove", "Issue", issue, actor))
+        return issue
+
+    def create_comment(self, given: Row, actor: str, bot: Row | None = None) -> Row:
+        """commentCreate; the issue itself stays as old as it is."""
+        new_id = self._new_id("Comment", given)
+        issue = self.find_issue(given.get("issueId") or "")
+        if issue is None:
+            raise dangling("issueId")
+        if not (given.get("body") or "").strip():
+            raise invalid("body", "should not be empty")
+        times = {"createdAt": _past("createdAt", given.get("createdAt")), "updatedAt": now()}
+        made = {"userId": None if bot else actor, "botActor": bot, "editedAt": None, "archivedAt": None}
+        comment = {"id": new_id, "issueId": issue["id"], "body": given["body"], **made, **times}
+        return self._done("create", "Comment", comment, actor)
+
+    def update_comment(self, comment_id: str, given: Row, actor: str) -> Row:
+        """commentUpdate."""
+        before = self.get("Comment", comment_id)
+        if not (given.get("body") or "").strip():
+            raise invalid("body", "should not be empty")
+        comment = {**before, "body": given["body"], "editedAt": now(), "updatedAt": now()}
+        return self._done("update", "Comment", comment, actor, before)
+
+    def delete_comment(self, comment_id: str, actor: str) -> Row:
+        """commentDelete."""
+        comment = self.get("Comment", comment_id)
+        self.records.remove("Comment", comment_id)
+        self.tell(Change("remove", "Comment", comment, actor))
+        return comment
+
+    def attach(self, given: Row, actor: str) -> Row:
+        """attachmentCreate: the same address on the same issue is the same attachment."""
+        issue = self.find_issue(given["issueId"])
+        if issue is None:
+            raise dangling("issueId")
+        linked = self.records.where("Attachment", "issueId", issue["id"])
+        known = next((row for row in linked if row["url"] == given["url"]), None)
+        about = {
+            "title": given["title"],
+            "subtitle": given.get("subtitle"),
+            "metadata": given.get("metadata") or {},
+        }
+        if known:
+            return self.records.put("Attachment", {**known, **about, "updatedAt": now()})
+        attachment = {"id": self._new_id("Attachment", given), "issueId": issue["id"], "url": given["url"]}
+        times = {"createdAt": now(), "updatedAt": now(), "archivedAt": None}
+        made = {"creatorId": actor, "groupBySource": bool(given.get("groupBySource"))}
+        return self.records.put("Attachment", {**attachment, **about, **made, **times})
+
+    def create_label(self, given: Row) -> Row:
+        """issueLabelCreate; one of a name in a team, or in the workspace."""
+        new_id = self._new_id("IssueLabel", given)
+        team_id = given.get("teamId")
+        if team_id and not self.records.find("Team", team_id):
+            raise dangling("teamId")
+        same = self.records.where("IssueLabel", "name", given["name"])
+        if any(label["teamId"] in (None, team_id) for label in same):
+            raise invalid("name", "is taken by another label")
+        label = {
+            "id": new_id,
+            "name": given["name"],
+            "teamId": team_id,
+            "description": given.get("description"),
+        }
+        made = {"color": given.get("color") or "#bec2c8", "createdAt": now(), "updatedAt": now()}
+        return self.records.put("IssueLabel", {**label, **made})
+
+    def create_webhook(self, given: Row, actor: str) -> Row:
+        """webhookCreate."""
+        new_id = self._new_id("Webhook", given)
+        if not given.get("teamId") and not given.get("allPublicTeams"):
+            raise invalid("teamId", "or allPublicTeams is needed")
+        told = _named(given, "url", "resourceTypes", "teamId", "allPublicTeams", "secret", "label")
+        webhook = {"teamId": None, "allPublicTeams": False, "secret": uuid.uuid4().hex, "label": None} | told
+        made = {"id": new_id, "enabled": given.get("enabled") is not False, "creatorId": actor}
+        return self.records.put("Webhook", {**webhook, **made, "createdAt": now(), "updatedAt": now()})
+
+    def _check(self, issue: Row) -> None:
+        if issue["priority"] not in range(len(PRIORITIES)):
+            raise invalid("priority", "must be one of 0, 1, 2, 3, 4")
+        state = self.records.find("WorkflowState", issue["stateId"])
+        if state is None or state["teamId"] != issue["teamId"]:
+            raise dangling("stateId")
+        for label_id in issue["labelIds"]:
+            label = self.records.find("IssueLabel", label_id)
+            if label is None or label["teamId"] not in (None, issue["teamId"]):
+                raise dangling("labelIds")
+
+    def _reach(self, issue: Row, before: Row | None) -> None:
+        """Note when it got into its state; work that goes on is neither completed nor canceled."""
+        if before and before["stateId"] == issue["stateId"]:
+            return
+        issue |= {"completedAt": None, "canceledAt": None}
+        reached = REACHED.get(self.get("WorkflowState", issue["stateId"])["type"])
+        if reached:
+            issue[reached] = issue[reached] or now()
+
+    def _changed(self, issue: Row, before: Row, actor: str) -> Row:
+        if issue == before:
+            return before
+        return self._done("update", "Issue", {**issue, "updatedAt": now()}, actor, before)
+
+    def _done(self, action: str, kind: str, row: Row, actor: str, before: Row | None = None) -> Row:
+        self.records.put(kind, row)
+        self.tell(Change(action, kind, row, actor, before or {}))
+        return row
+
+    def _new_id(self, kind: str, given: Row) -> str:
+        new_id = _uuid("id", given.get("id") or str(uuid.uuid4()))
+        if self.records.find(kind, new_id):
+            raise conflict(kind, new_id)
+        return new_id
+
+    def _once(self, kind: str, row: Row) -> None:
+        if not self.records.find(kind, row["id"]):
+            self.records.put(kind, {**row, "createdAt": now(), "updatedAt": now()})
+
+
+def now() -> str:
+    """The time as Linear writes it."""
+    return written(datetime.now(UTC))
+
+
+def written(moment: datetime) -> str:
+    """To the millisecond, in UTC, with a Z."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _existing(kind: str, row: Row | None) -> Row:
+    if row is None:
+        raise not_found(kind)
+    return row
+
+
+def _named(given: Row, *names: str) -> Row:
+    """Of what is given only this; a null says as little as a field that is left out."""
+    return {name: given[name] for name in names if given.get(name) is not None}
+
+
+def _uuid(name: str, text: str) -> str:
+    try:
+        found = uuid.UUID(text)
+    except ValueError:
+        raise invalid(name, "must be a UUID") from None
+    if found.version != 4 or str(found) != text.lower():
+        raise invalid(name, "must be a UUID")
+    return text.lower()
+
+
+def _past(name: str, moment: str | None) -> str:
+    if moment is not None and moment > now():
+        raise invalid(name, "cannot be in the future")
+    return moment or now()
