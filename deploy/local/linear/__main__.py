@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-from deploy.local.linear.faults import Faults
 from deploy.local.linear.limits import Limits
 from deploy.local.linear.records import Records
 from deploy.local.linear.service import create_app
@@ -15,7 +14,9 @@ def main() -> None:
     port = int(os.environ["PORT"])
     workspace = Workspace(Records(Path(os.environ["DATA"])), f"http://127.0.0.1:{port}")
     limits = Limits(int(os.environ["REQUESTS_PER_HOUR"]))
-    serve(create_app(workspace, os.environ["LINEAR_API_KEY"], limits, Faults()), port)
+    workspace.connect(os.environ["WEBHOOK_URL"], os.environ["LINEAR_WEBHOOK_SECRET"])
+    minute = float(os.environ["MINUTE"])
+    serve(create_app(workspace, os.environ["LINEAR_API_KEY"], limits, minute), port)
 
 
 if __name__ == "__main__":

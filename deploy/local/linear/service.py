@@ -3,13 +3,16 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from json import JSONDecodeError
 
 from graphql import GraphQLSyntaxError
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -20,8 +23,10 @@ from deploy.local.linear.complexity import complexity, root_fields
 from deploy.local.linear.execution import Invalid, checked, execute
 from deploy.local.linear.faults import Faults, Plan, Rule
 from deploy.local.linear.limits import HOUR, Limits, told
+from deploy.local.linear.pages import Pages
 from deploy.local.linear.records import Row
 from deploy.local.linear.refusals import Refusal
+from deploy.local.linear.webhooks import Webhooks
 from deploy.local.linear.workspace import Workspace, stable_id
 
 KEPT = ("Team", "WorkflowState", "IssueLabel", "Issue", "Comment", "Attachment", "Webhook")
@@ -119,15 +124,28 @@ def oauth_token(key: str) -> str:
     return key.replace("lin_api_", "lin_oauth_")
 
 
-def create_app(workspace: Workspace, key: str, limits: Limits, faults: Faults) -> Starlette:
-    """The whole service."""
+def create_app(workspace: Workspace, key: str, limits: Limits, minute: float) -> Starlette:
+    """The whole service; `minute` is how many seconds one takes between attempts to deliver a webhook."""
+    faults = Faults()
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        webhooks = Webhooks(workspace, faults, minute)
+        webhooks.resume()
+        yield
+        await webhooks.stop()
+
     api, control = Api(workspace, key, limits, faults), Control(workspace, limits, faults)
     return Double(
         routes=[
             Route("/graphql", api.answer, methods=["POST"]),
             Route("/control/faults", control.faults, methods=["GET", "PUT", "DELETE"]),
             Route("/control/records", control.records, methods=["GET", "DELETE"]),
-        ]
+            *Pages(workspace).routes(),
+        ],
+        # A page of somebody else's whose name leads here is not to be answered.
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])],
+        lifespan=lifespan,
     )
 
 

@@ -40,6 +40,7 @@ ORGANIZATION = stable_id("organization")
 # The desk acts through the API as one person, the page as another.
 DESK = stable_id("user desk")
 ENGINEER = stable_id("user engineer")
+DESK_WEBHOOK = stable_id("webhook desk")
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,10 @@ class Change:
 class Workspace:
     """All that the API and the page can do; `tell` hears of every change."""
 
-    def __init__(
-        self, records: Records, url: str, tell: Callable[[Change], None] = lambda change: None
-    ) -> None:
+    def __init__(self, records: Records, url: str) -> None:
         self.records = records
         self.url = url
-        self.tell = tell
+        self.tell: Callable[[Change], None] = lambda change: None
         self.furnish()
 
     def furnish(self) -> None:
@@ -75,12 +74,19 @@ class Workspace:
                 state = {"id": stable_id(f"state {key} {label}"), "name": label, "type": kind, "color": color}
                 self._once("WorkflowState", {**state, "position": position, "teamId": team})
 
+    def connect(self, url: str, secret: str) -> None:
+        """Make the desk's own webhook."""
+        known = {"id": DESK_WEBHOOK, "url": url, "secret": secret, "label": "Supadesk", "enabled": True}
+        wants = {"resourceTypes": ["Issue", "Comment"], "teamId": None, "allPublicTeams": True}
+        times = {"creatorId": DESK, "createdAt": now(), "updatedAt": now()}
+        self.records.put("Webhook", {**known, **wants, **times})
+
     def reset(self) -> None:
-        """Forget everything that has been done; webhooks stay."""
-        webhooks = self.records.all("Webhook")
+        """Forget everything that has been done; the desk's own webhook stays."""
+        webhook = self.records.find("Webhook", DESK_WEBHOOK)
         self.records.clear()
         self.furnish()
-        for webhook in webhooks:
+        if webhook:
             self.records.put("Webhook", webhook)
 
     def find_issue(self, key: str) -> Row | None:
@@ -105,6 +111,10 @@ class Workspace:
     def states(self, team_id: str) -> list[Row]:
         """A team's states in their order."""
         return sorted(self.records.where("WorkflowState", "teamId", team_id), key=lambda row: row["position"])
+
+    def issue_of(self, kind: str, row: Row) -> Row:
+        """The issue that a row is, or belongs to."""
+        return row if kind == "Issue" else self.get("Issue", row["issueId"])
 
     def issue_url(self, issue: Row) -> str:
         """Where a person looks at it."""
