@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from deploy.local.linear.faults import Faults
+from deploy.local.linear.faults import Faults, Rule
 from deploy.local.linear.records import Row
 from deploy.local.linear.workspace import ORGANIZATION, PRIORITIES, Change, Workspace, now
 
@@ -47,23 +47,23 @@ class Webhooks:
 
     def tell(self, change: Change) -> None:
         """Write a delivery for every webhook that wants to hear of this."""
+        rule = self._faults.for_webhook(change.kind)
+        if rule and rule.kind == "webhook_lost":
+            return
         team = self._workspace.issue_of(change.kind, change.row)["teamId"]
         for webhook in self._records.all("Webhook"):
             wanted = webhook["allPublicTeams"] or webhook["teamId"] == team
             if webhook["enabled"] and wanted and change.kind in webhook["resourceTypes"]:
-                self._write(webhook, change)
+                self._write(webhook, change, rule)
 
-    def _write(self, webhook: Row, change: Change) -> None:
-        rule = self._faults.for_webhook(change.kind)
-        how = rule.kind if rule else ""
-        if how == "webhook_lost":
-            return
+    def _write(self, webhook: Row, change: Change, rule: Rule | None) -> None:
         body = json.dumps(payload(self._workspace, webhook, change), ensure_ascii=False)
-        late = rule.seconds if rule and how == "webhook_delayed" else 0
+        late = rule.seconds if rule and rule.kind == "webhook_delayed" else 0
+        times = 2 if rule and rule.kind == "webhook_duplicated" else 1
         about = {"webhookId": webhook["id"], "kind": change.kind, "body": body}
         # Whatever is sent twice is the same delivery.
         number = str(uuid.uuid4())
-        for _ in range(2 if how == "webhook_duplicated" else 1):
+        for _ in range(times):
             row = {
                 "id": str(uuid.uuid4()),
                 "number": number,
