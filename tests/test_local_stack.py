@@ -263,6 +263,14 @@ def test_with_a_supabase_in_the_environment_only_the_functions_run(desk: Start, 
     assert not (it.home / "postgres").exists()
 
 
+def test_with_a_linear_key_in_the_environment_no_double_runs(desk: Start) -> None:
+    given = {"LINEAR_API_KEY": "lin_api_mine", "LINEAR_API_URL": "http://127.0.0.1:9/graphql"}
+    it = desk(**given)
+    assert "Linear     http://127.0.0.1:9/graphql" in it.read_until("Ctrl-C stops")
+    assert it.settings().items() >= given.items()
+    assert not (it.home / "run" / "linear.pid").exists()
+
+
 def test_a_reset_forgets_everything_but_not_under_a_running_desk(running_desk: Desk, tmp_path: Path) -> None:
     reset = [sys.executable, "-m", "deploy.local", "reset"]
     refused = subprocess.run(reset, cwd=ROOT, env=running_desk.env, capture_output=True, text=True)

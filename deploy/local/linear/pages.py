@@ -27,6 +27,7 @@ STYLE = """
   textarea { width: 100%; box-sizing: border-box; }
   textarea, select, button { font: inherit; padding: .3rem .6rem; margin: .2rem 0; }
   article { margin: 1.2rem 0; }
+  @media (max-width: 40rem) { th:nth-child(4), td:nth-child(4), th:nth-child(6), td:nth-child(6) { display: none; } }
   .dot { display: inline-block; width: .7em; height: .7em; border-radius: 50%; margin-right: .4em; }
 """
 SAFE = {
