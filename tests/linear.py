@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from deploy.local.linear.workspace import stable_id
+from deploy.local.linear.seed import stable_id
 
 Row = dict[str, Any]
 ENG = stable_id("team ENG")

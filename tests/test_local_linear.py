@@ -325,6 +325,16 @@ def test_what_an_engineer_does_on_the_page_is_told_too(linear: Linear) -> None:
     assert (removed["action"], removed["data"]["trashed"]) == ("remove", True)
 
 
+def test_trashing_an_issue_by_an_update_is_told_as_a_removal(linear: Linear) -> None:
+    issue = linear.create()
+    with Listener() as desk:
+        linear.hook(desk.url)
+        linear.data(UPDATE, id=issue["id"], input={"trashed": True})
+        [removed] = desk.wait(1)
+    assert removed["action"] == "remove"
+    assert removed["data"]["archivedAt"]
+
+
 def test_a_webhook_that_does_not_arrive_is_sent_again_as_it_was(linear: Linear) -> None:
     with Listener(500, 404) as desk, linear.failing(minute=0.01):
         linear.hook(desk.url, resourceTypes=["Issue"])

@@ -11,13 +11,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
 
+from deploy.local.keys import load_keys
 from deploy.local.part import ROOT, end_leftovers, locked, running
 from deploy.local.ports import free_ports
 from deploy.local.stack import DEMO_PEOPLE
@@ -245,6 +246,17 @@ def test_only_this_machine_reaches_it(running_desk: Desk) -> None:
 @pytest.mark.parametrize("name", ["env", "keys.json"])
 def test_only_its_owner_reads_the_keys(running_desk: Desk, name: str) -> None:
     assert stat.S_IMODE((running_desk.home / name).stat().st_mode) == 0o600
+
+
+def test_keys_that_an_earlier_version_made_stay_and_new_ones_join_them(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    first = load_keys(path)
+    kept = {name: value for name, value in json.loads(path.read_text()).items() if name != "linear_key"}
+    path.write_text(json.dumps(kept))
+    second = load_keys(path)
+    assert second.linear_key != first.linear_key
+    assert replace(second, linear_key=first.linear_key) == first
+    assert load_keys(path) == second
 
 
 def test_a_function_is_given_what_the_table_lists_and_nothing_else(running_desk: Desk) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from deploy.local.linear.records import Row
-from deploy.local.linear.workspace import DESK, PRIORITIES, Workspace
+from deploy.local.linear.seed import DESK
+from deploy.local.linear.workspace import PRIORITIES, Workspace
 
 
 class Call:

@@ -10,7 +10,8 @@ from starlette.routing import Route
 
 from deploy.local.linear.records import Row
 from deploy.local.linear.refusals import Refusal
-from deploy.local.linear.workspace import ENGINEER, PRIORITIES, Workspace
+from deploy.local.linear.seed import ENGINEER
+from deploy.local.linear.workspace import PRIORITIES, Workspace
 
 MOST = 200
 STYLE = """

@@ -11,8 +11,10 @@ from typing import Any
 import httpx
 
 from deploy.local.linear.faults import Faults, Rule
+from deploy.local.linear.moments import now
 from deploy.local.linear.records import Row
-from deploy.local.linear.workspace import ORGANIZATION, PRIORITIES, Change, Workspace, now
+from deploy.local.linear.seed import ORGANIZATION
+from deploy.local.linear.workspace import PRIORITIES, Change, Workspace
 
 # Minutes until a delivery that failed is tried again.
 RETRIES = (1, 60, 360)
