@@ -1,15 +1,22 @@
 """Linear's double as tests see it: through its API, as an engineer on its page, and behind its back."""
 
+import json
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.message import Message
+from functools import partial
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import httpx
 
-from deploy.local.linear.workspace import stable_id
+from deploy.local.linear.seed import stable_id
 
 Row = dict[str, Any]
 ENG = stable_id("team ENG")
+HOOK = "mutation($input: WebhookCreateInput!) { webhookCreate(input: $input) { webhook { id secret } } }"
 CREATE = "mutation($input: IssueCreateInput!) { issueCreate(input: $input) { issue { id identifier } } }"
 
 
@@ -56,6 +63,12 @@ class Linear:
         [state] = [row for row in self.records("WorkflowState") if row["id"] == issue["stateId"]]
         return str(state["name"])
 
+    def hook(self, url: str, **more: Any) -> str:
+        """A webhook of one's own, and the secret that it is signed with."""
+        given = {"url": url, "resourceTypes": ["Issue", "Comment"], "allPublicTeams": True, **more}
+        made: Row = self.data(HOOK, input=given)["webhookCreate"]["webhook"]
+        return str(made["secret"])
+
     def reset(self) -> None:
         """Forget issues, faults and counters."""
         self._client.delete("/control/records").raise_for_status()
@@ -78,3 +91,42 @@ class Linear:
         """Do as an engineer does on the issue's page: `state`, `comments`, `delete`, `restore`."""
         answer = self._client.post(f"/issue/{identifier}/{action}", data=fields)
         assert answer.status_code == 303, answer.text
+
+
+class Listener:
+    """Who webhooks go to: keeps what comes, and answers with one status after the other (200 when they are used up)."""
+
+    def __init__(self, *statuses: int) -> None:
+        self.heard: list[tuple[Message, bytes]] = []
+        self._server = HTTPServer(("127.0.0.1", 0), partial(_Handler, self.heard, list(statuses)))
+        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+
+    def __enter__(self) -> "Listener":
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def wait(self, count: int) -> list[Row]:
+        """The first so many that have come."""
+        deadline = time.monotonic() + 5
+        while len(self.heard) < count:
+            assert time.monotonic() < deadline, f"heard {len(self.heard)} of {count}"
+            time.sleep(0.01)
+        return [json.loads(body) for _, body in self.heard[:count]]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def __init__(self, heard: list[tuple[Message, bytes]], statuses: list[int], *rest: Any) -> None:
+        self._heard, self._statuses = heard, statuses
+        super().__init__(*rest)
+
+    def do_POST(self) -> None:
+        self._heard.append((self.headers, self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(self._statuses.pop(0) if self._statuses else 200)
+        self.end_headers()
+
+    def log_message(self, *about: object) -> None:
+        """Not on the tests' output."""

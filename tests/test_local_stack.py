@@ -11,13 +11,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
 
+from deploy.local.keys import load_keys
 from deploy.local.part import ROOT, end_leftovers, locked, running
 from deploy.local.ports import free_ports
 from deploy.local.stack import DEMO_PEOPLE
@@ -247,6 +248,17 @@ def test_only_its_owner_reads_the_keys(running_desk: Desk, name: str) -> None:
     assert stat.S_IMODE((running_desk.home / name).stat().st_mode) == 0o600
 
 
+def test_keys_that_an_earlier_version_made_stay_and_new_ones_join_them(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    first = load_keys(path)
+    kept = {name: value for name, value in json.loads(path.read_text()).items() if name != "linear_key"}
+    path.write_text(json.dumps(kept))
+    second = load_keys(path)
+    assert second.linear_key != first.linear_key
+    assert replace(second, linear_key=first.linear_key) == first
+    assert load_keys(path) == second
+
+
 def test_a_function_is_given_what_the_table_lists_and_nothing_else(running_desk: Desk) -> None:
     create, add = (_environment(running_desk.pid_of(name)) for name in ("create-ticket", "add-message"))
     assert create["INTAKE_SECRET"] == running_desk.settings()["INTAKE_SECRET"]
@@ -261,6 +273,14 @@ def test_with_a_supabase_in_the_environment_only_the_functions_run(desk: Start, 
     url = f"http://127.0.0.1:{it.env['FUNCTIONS_PORT']}/list-tickets/categories"
     assert httpx.get(url, trust_env=False).status_code == 200
     assert not (it.home / "postgres").exists()
+
+
+def test_with_a_linear_key_in_the_environment_no_double_runs(desk: Start) -> None:
+    given = {"LINEAR_API_KEY": "lin_api_mine", "LINEAR_API_URL": "http://127.0.0.1:9/graphql"}
+    it = desk(**given)
+    assert "Linear     http://127.0.0.1:9/graphql" in it.read_until("Ctrl-C stops")
+    assert it.settings().items() >= given.items()
+    assert not (it.home / "run" / "linear.pid").exists()
 
 
 def test_a_reset_forgets_everything_but_not_under_a_running_desk(running_desk: Desk, tmp_path: Path) -> None:

@@ -24,9 +24,10 @@ from graphql import (
 )
 
 from deploy.local.linear.fields import RELATIONS, RULES, Call
+from deploy.local.linear.moments import as_moment
 from deploy.local.linear.records import Row
 from deploy.local.linear.refusals import Error, Refusal
-from deploy.local.linear.selection import as_moment, page
+from deploy.local.linear.selection import page
 from deploy.local.linear.workspace import Workspace
 
 SDL = ("schema.graphql", "sdk.graphql")

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Row = dict[str, object]
-REFUSALS = ("auth", "forbidden", "feature_not_accessible", "usage_limit", "lock_timeout", "internal")
 
 
 class Rule(BaseModel):

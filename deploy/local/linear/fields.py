@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from deploy.local.linear.records import Row
-from deploy.local.linear.workspace import DESK, PRIORITIES, Workspace
+from deploy.local.linear.seed import DESK
+from deploy.local.linear.workspace import PRIORITIES, Workspace
 
 
 class Call:
@@ -92,6 +93,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("Query", "team"): lambda call, _, given: call.workspace.find_team(given["id"]),
     ("Query", "user"): _user,
     ("Query", "workflowState"): lambda call, _, given: call.workspace.get("WorkflowState", given["id"]),
+    ("Query", "issueLabel"): lambda call, _, given: call.workspace.get("IssueLabel", given["id"]),
     ("Query", "issue"): lambda call, _, given: call.workspace.get_issue(given["id"]),
     ("Query", "comment"): lambda call, _, given: call.workspace.get("Comment", given.get("id") or ""),
     ("Query", "attachment"): lambda call, _, given: call.workspace.get("Attachment", given["id"]),

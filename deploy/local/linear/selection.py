@@ -1,14 +1,12 @@
 """Which rows a query gets: Linear's filters, its order and its pages."""
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from graphql import GraphQLInputField, GraphQLInputObjectType, get_named_type
 
 from deploy.local.linear.records import Row
 from deploy.local.linear.refusals import Refusal, invalid
-from deploy.local.linear.workspace import written
 
 USUAL_PAGE = 50
 LARGEST_PAGE = 250
@@ -106,13 +104,3 @@ def _place(ids: list[str], name: str, cursor: str | None, otherwise: int) -> int
     if cursor not in ids:
         raise invalid(name, "is no cursor of this list")
     return ids.index(cursor)
-
-
-def as_moment(text: object) -> str:
-    """A point in time as rows have it, so that texts compare like times do."""
-    if not isinstance(text, str):
-        raise ValueError("a time is a text like 2026-11-01T09:00:00.000Z")
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("a time names its zone")
-    return written(moment)

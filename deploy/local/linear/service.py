@@ -2,41 +2,36 @@
 
 import asyncio
 import json
-import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from json import JSONDecodeError
 
 from graphql import GraphQLSyntaxError
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from deploy.local.linear import refusals
+from deploy.local.linear.answers import refused, spoilt
 from deploy.local.linear.complexity import complexity, root_fields
 from deploy.local.linear.execution import Invalid, checked, execute
-from deploy.local.linear.faults import Faults, Plan, Rule
-from deploy.local.linear.limits import HOUR, Limits, told
+from deploy.local.linear.faults import Faults, Plan
+from deploy.local.linear.limits import Limits
+from deploy.local.linear.pages import Pages
 from deploy.local.linear.records import Row
 from deploy.local.linear.refusals import Refusal
-from deploy.local.linear.workspace import Workspace, stable_id
+from deploy.local.linear.seed import stable_id
+from deploy.local.linear.webhooks import Webhooks
+from deploy.local.linear.workspace import Workspace
 
 KEPT = ("Team", "WorkflowState", "IssueLabel", "Issue", "Comment", "Attachment", "Webhook")
 BOT = {"id": stable_id("application"), "type": "app", "name": "Supadesk"}
-REFUSE: dict[str, Callable[[], Refusal]] = {
-    "auth": refusals.unauthenticated,
-    "forbidden": refusals.forbidden,
-    "feature_not_accessible": refusals.feature_not_accessible,
-    "usage_limit": refusals.usage_limit_exceeded,
-    "lock_timeout": refusals.lock_timeout,
-    "internal": refusals.internal_error,
-}
-BROKEN_PAGE = (
-    "<!doctype html><html><head><title>Bad gateway</title></head><body><h1>Bad gateway</h1></body></html>"
-)
 
 
 class Double(Starlette):
@@ -60,7 +55,7 @@ class Api:
         """One call."""
         body = _body(await request.body())
         if body is None:
-            return _refused(Refusal("Invalid JSON", "The body is no JSON object with a query."), 400)
+            return refused(Refusal("Invalid JSON", "The body is no JSON object with a query."), 400)
         names = _names(body)
         rule = self._faults.for_call(names)
         if rule is None or rule.kind == "error_status":
@@ -70,16 +65,16 @@ class Api:
             return self._carry_out(request.headers, body)
         if rule.committed:
             self._carry_out(request.headers, body)
-        return _spoilt(rule, request, names)
+        return spoilt(rule, request, names)
 
     def _carry_out(self, headers: Headers, body: Row, status: int | None = None) -> Response:
         authorization = headers.get("authorization", "")
         if authorization not in self._keys:
-            return _refused(_unadmitted(authorization))
+            return refused(_unadmitted(authorization))
         points = _points(body)
         left, refusal = self._limits.spend(authorization, points, self._faults.plan.requests_per_hour)
         if refusal:
-            return _refused(refusal, 400, left)
+            return refused(refusal, 400, left)
         usual, answer = execute(self._workspace, body, self._keys[authorization])
         chosen = status if status and usual == 200 and "errors" in answer else usual
         return JSONResponse(answer, chosen, left)
@@ -119,15 +114,28 @@ def oauth_token(key: str) -> str:
     return key.replace("lin_api_", "lin_oauth_")
 
 
-def create_app(workspace: Workspace, key: str, limits: Limits, faults: Faults) -> Starlette:
-    """The whole service."""
+def create_app(workspace: Workspace, key: str, limits: Limits, minute: float) -> Starlette:
+    """The whole service; `minute` is how many seconds one takes between attempts to deliver a webhook."""
+    faults = Faults()
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        webhooks = Webhooks(workspace, faults, minute)
+        webhooks.resume()
+        yield
+        await webhooks.stop()
+
     api, control = Api(workspace, key, limits, faults), Control(workspace, limits, faults)
     return Double(
         routes=[
             Route("/graphql", api.answer, methods=["POST"]),
             Route("/control/faults", control.faults, methods=["GET", "PUT", "DELETE"]),
             Route("/control/records", control.records, methods=["GET", "DELETE"]),
-        ]
+            *Pages(workspace).routes(),
+        ],
+        # A page of somebody else's whose name leads here is not to be answered.
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])],
+        lifespan=lifespan,
     )
 
 
@@ -157,36 +165,3 @@ def _points(body: Row) -> int:
 def _unadmitted(authorization: str) -> Refusal:
     as_bearer = authorization.startswith("Bearer lin_api_")
     return refusals.key_as_bearer() if as_bearer else refusals.unauthenticated()
-
-
-def _refused(refusal: Refusal, status: int | None = None, headers: dict[str, str] | None = None) -> Response:
-    return JSONResponse({"errors": [refusal.as_error()]}, status or refusal.status, headers)
-
-
-def _spoilt(rule: Rule, request: Request, names: list[str]) -> Response:
-    """An answer that says less than the truth, or none."""
-    if rule.kind == "drop":
-        request.scope["cycle"].transport.abort()
-        return Response()
-    if rule.kind == "server_error" and rule.html:
-        return Response(BROKEN_PAGE, rule.status, media_type="text/html")
-    if rule.kind == "server_error":
-        return JSONResponse({"error": "Service unavailable"}, rule.status)
-    if rule.kind == "malformed":
-        return Response('{"data": {"issueCreate": {"succ', media_type="application/json")
-    if rule.kind == "ratelimited":
-        return _limited(rule, names)
-    return _refused(REFUSE[rule.kind]())
-
-
-def _limited(rule: Rule, names: list[str]) -> Response:
-    budgets = {"requests": (2_500, HOUR), "complexity": (3_000_000, HOUR)}
-    headers: dict[str, str] = {}
-    for scope, (limit, seconds) in budgets.items():
-        spent = scope == rule.scope
-        ends = time.time() + (rule.seconds if spent else seconds)
-        headers |= told(f"X-RateLimit-{scope.title()}", limit, 0 if spent else limit // 2, ends)
-    if rule.scope == "endpoint":
-        headers |= told("X-RateLimit-Endpoint-Requests", 100, 0, time.time() + rule.seconds)
-        headers["X-RateLimit-Endpoint-Name"] = names[0]
-    return _refused(refusals.rate_limited(2_500), 400, headers)

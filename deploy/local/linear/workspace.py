@@ -1,27 +1,17 @@
 """One workspace with Linear's rules: what may be created, what a change changes, and who is told."""
 
-import hashlib
 import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
+from deploy.local.linear.inputs import a_past, a_text, a_uuid, given_of
+from deploy.local.linear.moments import now
 from deploy.local.linear.records import Records, Row
 from deploy.local.linear.refusals import conflict, dangling, invalid, not_found
+from deploy.local.linear.seed import DESK_WEBHOOK, furnish
 
 PRIORITIES = ("No priority", "Urgent", "High", "Medium", "Low")
-TEAMS = {"ENG": "Engineering", "OPS": "Operations"}
-# The states of a new team, in Linear's order; an issue begins in the first one that is no triage.
-STATES = (
-    ("Backlog", "backlog", "#bec2c8"),
-    ("Todo", "unstarted", "#e2e2e2"),
-    ("In Progress", "started", "#f2c94c"),
-    ("In Review", "started", "#0f783c"),
-    ("Done", "completed", "#5e6ad2"),
-    ("Canceled", "canceled", "#95a2b3"),
-    ("Duplicate", "duplicate", "#95a2b3"),
-)
 # When an issue gets into a state of this type, it is noted here.
 REACHED = {
     "started": "startedAt",
@@ -29,17 +19,6 @@ REACHED = {
     "canceled": "canceledAt",
     "duplicate": "canceledAt",
 }
-
-
-def stable_id(name: str) -> str:
-    """A UUID that is the same after a reset: whoever remembers a team or a state finds it again."""
-    return str(uuid.UUID(bytes=hashlib.sha256(name.encode()).digest()[:16], version=4))
-
-
-ORGANIZATION = stable_id("organization")
-# The desk acts through the API as one person, the page as another.
-DESK = stable_id("user desk")
-ENGINEER = stable_id("user engineer")
 
 
 @dataclass(frozen=True)
@@ -56,31 +35,18 @@ class Change:
 class Workspace:
     """All that the API and the page can do; `tell` hears of every change."""
 
-    def __init__(
-        self, records: Records, url: str, tell: Callable[[Change], None] = lambda change: None
-    ) -> None:
+    def __init__(self, records: Records, url: str) -> None:
         self.records = records
         self.url = url
-        self.tell = tell
-        self.furnish()
-
-    def furnish(self) -> None:
-        """Put in what is there before anybody does anything."""
-        for user_id, name in ((DESK, "Supadesk"), (ENGINEER, "Engineer")):
-            self._once("User", {"id": user_id, "name": name, "displayName": name.lower(), "active": True})
-        for key, name in TEAMS.items():
-            team = stable_id(f"team {key}")
-            self._once("Team", {"id": team, "key": key, "name": name, "displayName": name, "issueCount": 0})
-            for position, (label, kind, color) in enumerate(STATES):
-                state = {"id": stable_id(f"state {key} {label}"), "name": label, "type": kind, "color": color}
-                self._once("WorkflowState", {**state, "position": position, "teamId": team})
+        self.tell: Callable[[Change], None] = lambda change: None
+        furnish(self.records)
 
     def reset(self) -> None:
-        """Forget everything that has been done; webhooks stay."""
-        webhooks = self.records.all("Webhook")
+        """Forget everything that has been done; the desk's own webhook stays."""
+        webhook = self.records.find("Webhook", DESK_WEBHOOK)
         self.records.clear()
-        self.furnish()
-        for webhook in webhooks:
+        furnish(self.records)
+        if webhook:
             self.records.put("Webhook", webhook)
 
     def find_issue(self, key: str) -> Row | None:
@@ -106,6 +72,10 @@ class Workspace:
         """A team's states in their order."""
         return sorted(self.records.where("WorkflowState", "teamId", team_id), key=lambda row: row["position"])
 
+    def issue_of(self, kind: str, row: Row) -> Row:
+        """The issue that a row is, or belongs to."""
+        return row if kind == "Issue" else self.get("Issue", row["issueId"])
+
     def issue_url(self, issue: Row) -> str:
         """Where a person looks at it."""
         return f"{self.url}/issue/{issue['identifier']}"
@@ -117,15 +87,14 @@ class Workspace:
     def create_issue(self, given: Row, actor: str, bot: Row | None = None) -> Row:
         """issueCreate."""
         new_id = self._new_id("Issue", given)
-        team = self.records.find("Team", _uuid("teamId", given["teamId"]))
+        team = self.records.find("Team", a_uuid("teamId", given["teamId"]))
         if team is None:
             raise dangling("teamId")
-        if not (given.get("title") or "").strip():
-            raise invalid("title", "should not be empty")
-        created = _past("createdAt", given.get("createdAt"))
+        a_text("title", given)
+        created = a_past("createdAt", given.get("createdAt"))
         state_id = given.get("stateId") or self.states(team["id"])[0]["id"]
         usual = {"description": None, "priority": 0, "labelIds": [], "stateId": state_id}
-        told = _named(given, "title", "description", "priority", "stateId", "labelIds")
+        told = given_of(given, "title", "description", "priority", "stateId", "labelIds")
         made = {"id": new_id, "teamId": team["id"], "creatorId": None if bot else actor, "botActor": bot}
         times = dict.fromkeys(("startedAt", "completedAt", "canceledAt", "archivedAt", "trashed"))
         issue = {**usual, **told, **made, **times, "createdAt": created, "updatedAt": now()}
@@ -139,9 +108,8 @@ class Workspace:
     def update_issue(self, key: str, given: Row, actor: str) -> Row:
         """issueUpdate; what changes nothing leaves no trace."""
         before = self.get_issue(key)
-        issue = {**before, **_named(given, "title", "description", "priority", "stateId", "labelIds")}
-        if not (issue["title"] or "").strip():
-            raise invalid("title", "should not be empty")
+        issue = {**before, **given_of(given, "title", "description", "priority", "stateId", "labelIds")}
+        a_text("title", issue)
         added, removed = given.get("addedLabelIds") or [], given.get("removedLabelIds") or []
         labels = dict.fromkeys([*issue["labelIds"], *added])
         issue["labelIds"] = [label for label in labels if label not in removed]
@@ -182,19 +150,17 @@ class Workspace:
         issue = self.find_issue(given.get("issueId") or "")
         if issue is None:
             raise dangling("issueId")
-        if not (given.get("body") or "").strip():
-            raise invalid("body", "should not be empty")
-        times = {"createdAt": _past("createdAt", given.get("createdAt")), "updatedAt": now()}
+        body = a_text("body", given)
+        times = {"createdAt": a_past("createdAt", given.get("createdAt")), "updatedAt": now()}
         made = {"userId": None if bot else actor, "botActor": bot, "editedAt": None, "archivedAt": None}
-        comment = {"id": new_id, "issueId": issue["id"], "body": given["body"], **made, **times}
+        comment = {"id": new_id, "issueId": issue["id"], "body": body, **made, **times}
         return self._done("create", "Comment", comment, actor)
 
     def update_comment(self, comment_id: str, given: Row, actor: str) -> Row:
         """commentUpdate."""
         before = self.get("Comment", comment_id)
-        if not (given.get("body") or "").strip():
-            raise invalid("body", "should not be empty")
-        comment = {**before, "body": given["body"], "editedAt": now(), "updatedAt": now()}
+        body = a_text("body", given)
+        comment = {**before, "body": body, "editedAt": now(), "updatedAt": now()}
         return self._done("update", "Comment", comment, actor, before)
 
     def delete_comment(self, comment_id: str, actor: str) -> Row:
@@ -246,7 +212,7 @@ class Workspace:
         new_id = self._new_id("Webhook", given)
         if not given.get("teamId") and not given.get("allPublicTeams"):
             raise invalid("teamId", "or allPublicTeams is needed")
-        told = _named(given, "url", "resourceTypes", "teamId", "allPublicTeams", "secret", "label")
+        told = given_of(given, "url", "resourceTypes", "teamId", "allPublicTeams", "secret", "label")
         webhook = {"teamId": None, "allPublicTeams": False, "secret": uuid.uuid4().hex, "label": None} | told
         made = {"id": new_id, "enabled": given.get("enabled") is not False, "creatorId": actor}
         return self.records.put("Webhook", {**webhook, **made, "createdAt": now(), "updatedAt": now()})
@@ -274,7 +240,8 @@ class Workspace:
     def _changed(self, issue: Row, before: Row, actor: str) -> Row:
         if issue == before:
             return before
-        return self._done("update", "Issue", {**issue, "updatedAt": now()}, actor, before)
+        action = "remove" if issue["trashed"] and not before["trashed"] else "update"
+        return self._done(action, "Issue", {**issue, "updatedAt": now()}, actor, before)
 
     def _done(self, action: str, kind: str, row: Row, actor: str, before: Row | None = None) -> Row:
         self.records.put(kind, row)
@@ -282,48 +249,13 @@ class Workspace:
         return row
 
     def _new_id(self, kind: str, given: Row) -> str:
-        new_id = _uuid("id", given.get("id") or str(uuid.uuid4()))
+        new_id = a_uuid("id", given.get("id") or str(uuid.uuid4()))
         if self.records.find(kind, new_id):
             raise conflict(kind, new_id)
         return new_id
-
-    def _once(self, kind: str, row: Row) -> None:
-        if not self.records.find(kind, row["id"]):
-            self.records.put(kind, {**row, "createdAt": now(), "updatedAt": now()})
-
-
-def now() -> str:
-    """The time as Linear writes it."""
-    return written(datetime.now(UTC))
-
-
-def written(moment: datetime) -> str:
-    """To the millisecond, in UTC, with a Z."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _existing(kind: str, row: Row | None) -> Row:
     if row is None:
         raise not_found(kind)
     return row
-
-
-def _named(given: Row, *names: str) -> Row:
-    """Of what is given only this; a null says as little as a field that is left out."""
-    return {name: given[name] for name in names if given.get(name) is not None}
-
-
-def _uuid(name: str, text: str) -> str:
-    try:
-        found = uuid.UUID(text)
-    except ValueError:
-        raise invalid(name, "must be a UUID") from None
-    if found.version != 4 or str(found) != text.lower():
-        raise invalid(name, "must be a UUID")
-    return text.lower()
-
-
-def _past(name: str, moment: str | None) -> str:
-    if moment is not None and moment > now():
-        raise invalid(name, "cannot be in the future")
-    return moment or now()
