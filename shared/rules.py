@@ -12,7 +12,8 @@ TABLE = Path(__file__).with_name("rules.toml")
 GAP = 4
 # How far before a trigger a negation still denies it.
 NEGATION_REACHES = 4
-NOT_CATEGORIES = {"urgent", "human", "settled", "nothing"}
+SETTLED, NOTHING = "settled", NOTHING
+NOT_CATEGORIES = {"urgent", "human", SETTLED, NOTHING}
 
 
 class Slot(NamedTuple):
@@ -30,11 +31,12 @@ class Trigger(NamedTuple):
 
 
 class Match(NamedTuple):
-    """A trigger found, [start, end) in the message's text."""
+    """A trigger found, [start, end) in the message's text; denied: somebody says that it is not so."""
 
     start: int
     end: int
     points_to: str
+    is_denied: bool
 
 
 class Target(NamedTuple):
@@ -80,24 +82,20 @@ def load(table: dict[str, Any]) -> Rules:
         },
         starts=_by_first_word(triggers),
         questions=_by_first_word(_trigger(words, "question", language) for words in language["questions"]),
-        denials=_negations(language) - _spelled(language["inability"]),
+        denials=_denials(language),
         barriers=frozenset(form for word in language["barriers"] for form in _forms(word, language)),
     )
 
 
 def matches(text: str) -> list[Match]:
-    """What the text says, in its order: neither denied nor inside a longer match."""
+    """What the text says, in its order, without what is inside a longer match."""
     known, words = rules(), words_of(text)
-    found = [
-        (at, end, trigger)
-        for at, end, trigger in _found(known.starts, words)
-        if not _denied(known, words, at, end, trigger)
-    ]
-    spans = {(at, end, trigger.points_to == "nothing") for at, end, trigger in found}
+    found = list(_found(known.starts, words))
+    spans = {(at, end, trigger.points_to == NOTHING) for at, end, trigger in found}
     return [
-        Match(words[at].start, words[end - 1].end, trigger.points_to)
+        Match(words[at].start, words[end - 1].end, trigger.points_to, _denied(known, words, at, end, trigger))
         for at, end, trigger in found
-        if trigger.points_to != "nothing"
+        if trigger.points_to != NOTHING
         and not any(a <= at and end <= b and (hides or (a, b) != (at, end)) for a, b, hides in spans)
         and not (trigger.is_topic and _asked(known, words, at))
     ]
@@ -169,7 +167,7 @@ def _trigger(phrase: str, points_to: str, language: dict[str, Any], is_topic: bo
 def _alternatives(part: str, language: dict[str, Any]) -> frozenset[str]:
     forms: set[str] = set()
     for word in part.split("|"):
-        forms |= _negations(language) if word == "NOT" else _forms(word, language)
+        forms |= SPECIAL[word](language) if word in SPECIAL else _forms(word, language)
     return frozenset(forms)
 
 
@@ -181,6 +179,13 @@ def _negations(language: dict[str, Any]) -> frozenset[str]:
     return _spelled(language["negations"])
 
 
+def _denials(language: dict[str, Any]) -> frozenset[str]:
+    return _negations(language) - _spelled(language["inability"])
+
+
 def _spelled(words: Sequence[str]) -> frozenset[str]:
     """People leave the apostrophe out."""
     return frozenset(words) | {word.replace("'", "") for word in words}
+
+
+SPECIAL = {"NOT": _negations, "DENIED": _denials}
