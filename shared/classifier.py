@@ -68,8 +68,7 @@ def unpack(file: bytes) -> Model:
 def features_of(text: str) -> Iterator[tuple[str, int, int]]:
     """Words, and pairs of neighbours with the ends of the text as words of their own: (feature, start, end)."""
     words = [word for word in words_of(text[:LONGEST_TEXT]) if not is_stop(word.text)]
-    for word in words:
-        yield word
+    yield from words
     edge = Word("", 0, 0)
     for left, right in zip([edge, *words], [*words, edge], strict=True):
         yield f"{left.text} {right.text}", left.start if left.text else right.start, right.end or left.end

@@ -12,7 +12,7 @@ TABLE = Path(__file__).with_name("rules.toml")
 GAP = 4
 # How far before a trigger a negation still denies it.
 NEGATION_REACHES = 4
-SETTLED, NOTHING = "settled", NOTHING
+SETTLED, NOTHING = "settled", "nothing"
 NOT_CATEGORIES = {"urgent", "human", SETTLED, NOTHING}
 
 
