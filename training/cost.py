@@ -8,7 +8,9 @@ from shared.rules import rules
 from shared.triage import Said, triage
 
 ROUNDS = 30
-TEXT = "I tried to send money to my landlord twice this week and it still has not arrived, can you tell me why? "
+TEXT = (
+    "I tried to send money to my landlord twice this week and it still has not arrived, can you tell me why? "
+)
 
 
 def main() -> None:
