@@ -171,19 +171,18 @@ def _category(said: _Read, known: Rules, learned: Model) -> tuple[str | None, fl
     chance = said.chances[likeliest] if likeliest else 0.0
     if known.always in said.scores:
         return known.always, max(learned.trust, said.chances.get(known.always, 0.0))
-    unmet: dict[str, float] = defaultdict(float)
-    for one in said.found:
-        if one.match.points_to in known.categories and (not likeliest or _is_unmet(one.words, learned)):
-            unmet[one.match.points_to] += one.weight
-    if unmet:
-        category = max(unmet, key=lambda name: unmet[name])
-        return category, max(BY_RULES_ALONE, said.chances.get(category, 0.0))
+    by_rules = [name for name in said.scores if name in known.categories]
+    foremost = max(by_rules, key=lambda name: said.scores[name], default=None)
+    triggers = [one.words for one in said.found if one.match.points_to == foremost]
+    if foremost and (not likeliest or any(_is_unmet(words, learned) for words in triggers)):
+        return foremost, max(BY_RULES_ALONE, said.chances.get(foremost, 0.0))
     return (likeliest, chance) if chance >= learned.abstain else (None, chance)
 
 
 def _is_unmet(words: str, learned: Model) -> bool:
-    """Whether the classifier cannot judge them, for one of them was in nothing that it learned from."""
-    return any(row_of(learned, word.text) is None for word in words_of(words) if not is_stop(word.text))
+    """Whether the classifier cannot judge a trigger, whose first or last word was in nothing that it learned from."""
+    told = [word.text for word in words_of(words) if not is_stop(word.text)]
+    return any(row_of(learned, word) is None for word in (told[0], told[-1]))
 
 
 def _calls_a_person(said: _Read, category: str | None, confidence: float, known: Rules) -> bool:

@@ -9,7 +9,7 @@ from scipy.optimize import minimize_scalar
 from scipy.sparse import csr_matrix, diags
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score, log_loss
+from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 
 from shared.classifier import IDF_STEP, features_of, key_of
@@ -75,7 +75,7 @@ def fit(texts: Sequence[str], labels: Array) -> Linear:
     counts = vectorizer.fit_transform(texts)
     in_how_many = np.bincount(counts.indices, minlength=counts.shape[1])
     steps = np.rint((np.log((1 + len(texts)) / (1 + in_how_many)) + 1) / IDF_STEP).clip(1, 255)
-    learned = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=300, tol=1e-3)
+    learned = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=300)
     learned.fit(_unit(counts, steps, 0), labels)
     weights, bias = learned.coef_.T, learned.intercept_
     if weights.shape[1] == 1:
