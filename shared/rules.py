@@ -87,9 +87,9 @@ def load(table: dict[str, Any]) -> Rules:
     )
 
 
-def matches(text: str) -> list[Match]:
+def matches(text: str, known: Rules | None = None) -> list[Match]:
     """What the text says, in its order, without what is inside a longer match."""
-    known, words = rules(), words_of(text)
+    known, words = known or rules(), words_of(text)
     found = list(_found(known.starts, words))
     spans = {(at, end, trigger.points_to == NOTHING) for at, end, trigger in found}
     return [

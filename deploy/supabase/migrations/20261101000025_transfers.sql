@@ -69,10 +69,11 @@ as $$
 $$;
 
 -- Files a conversation for a customer once the caller's rights are settled; `payer` is whose quota a new one costs, null is
--- nobody's. Whoever sends the same conversation at the same time waits at the insert.
+-- nobody's. `recognised` is the category where none was given, unless the desk has retired it. Whoever sends the same conversation
+-- at the same time waits at the insert.
 create function private.file_transfer(
   customer uuid, payer text, conversation_id text, subject text, summary text, category text, priority text,
-  transcript jsonb, suggestion text, findings text, context jsonb
+  transcript jsonb, suggestion text, recognised text, findings text, context jsonb
 )
 returns jsonb
 language plpgsql
@@ -100,7 +101,8 @@ begin
     || private.text_problem('findings', findings, 1000, false) || private.transcript_problems(transcript));
   t := private.ticket_of(customer);
   t.issue_type := 'ai_transfer';
-  t.category := file_transfer.category;
+  t.category := coalesce(
+    file_transfer.category, (select c.slug from public.ticket_categories c where c.slug = recognised and c.is_active));
   t.priority := file_transfer.priority;
   t.subject := file_transfer.subject;
   t.description := summary;
@@ -117,7 +119,7 @@ $$;
 
 create function private.create_transfer(
   conversation_id text, subject text, summary text, category text, priority text, transcript jsonb, suggestion text,
-  findings text, context jsonb, customer text
+  recognised text, findings text, context jsonb, customer text
 )
 returns jsonb
 language plpgsql
@@ -133,14 +135,14 @@ begin
   return private.file_transfer(
     case when customer is null then me else private.find_customer(customer) end,
     case when not private.is_agent() then me::text end,
-    conversation_id, subject, summary, category, priority, transcript, suggestion, findings, context);
+    conversation_id, subject, summary, category, priority, transcript, suggestion, recognised, findings, context);
 end
 $$;
 
 create function public.create_transfer(
   conversation_id text, subject text, summary text, transcript jsonb, category text default null,
-  priority text default null, suggestion text default null, findings text default null, context jsonb default '{}',
-  customer text default null
+  priority text default null, suggestion text default null, recognised text default null, findings text default null,
+  context jsonb default '{}', customer text default null
 )
 returns jsonb
 language sql
@@ -148,8 +150,8 @@ security invoker
 set search_path = ''
 as $$
   select private.create_transfer(
-    conversation_id, subject, summary, category, priority, transcript, suggestion, findings, coalesce(context, '{}'),
-    customer)
+    conversation_id, subject, summary, category, priority, transcript, suggestion, recognised, findings,
+    coalesce(context, '{}'), customer)
 $$;
 
 comment on function public.create_transfer is
@@ -158,9 +160,9 @@ comment on function public.create_transfer is
 
 revoke execute on all functions in schema private from public;
 revoke all on function
-  public.create_transfer(text, text, text, jsonb, text, text, text, text, jsonb, text)
+  public.create_transfer(text, text, text, jsonb, text, text, text, text, text, jsonb, text)
 from public, anon, authenticated, service_role;
 grant execute on function
-  private.create_transfer(text, text, text, text, text, jsonb, text, text, jsonb, text),
-  public.create_transfer(text, text, text, jsonb, text, text, text, text, jsonb, text)
+  private.create_transfer(text, text, text, text, text, jsonb, text, text, text, jsonb, text),
+  public.create_transfer(text, text, text, jsonb, text, text, text, text, text, jsonb, text)
 to authenticated;
