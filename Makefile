@@ -8,8 +8,8 @@ PIP := $(PY) -m pip --disable-pip-version-check --quiet install --require-hashes
 # Not `npm ci`, which refuses a lock without the binaries of other platforms, where the registry has none.
 NPM := npm install --no-save --no-audit --no-fund --loglevel=error --prefix
 LOCAL := .venv/local.stamp deploy/local/node_modules/.stamp
-TOOLS := .venv/tests.stamp $(LOCAL) tests/node_modules/.stamp
-LOCKS := requirements.txt deploy/local/requirements.txt deploy/requirements.txt tests/requirements.txt
+TOOLS := .venv/training.stamp .venv/tests.stamp $(LOCAL) tests/node_modules/.stamp
+LOCKS := requirements.txt deploy/local/requirements.txt deploy/requirements.txt training/requirements.txt tests/requirements.txt
 
 .PHONY: help
 help: ## Show this
@@ -27,7 +27,7 @@ test: $(TOOLS) ## Run the tests on a stack of their own (make test ARGS='-k auth
 check: $(TOOLS) ## Lint, format, types, locks
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
-	$(PY) -m mypy shared deploy tests
+	$(PY) -m mypy shared deploy training tests
 	@# Every function's file is called main, and mypy takes one of a name at a time.
 	for main in functions/*/main.py; do $(PY) -m mypy --no-explicit-package-bases $$main || exit 1; done
 	$(PY) -m pip check
@@ -38,6 +38,11 @@ check: $(TOOLS) ## Lint, format, types, locks
 format: $(TOOLS) ## Mend what can be mended by machine
 	$(PY) -m ruff check --fix
 	$(PY) -m ruff format
+
+.PHONY: train
+train: .venv/training.stamp ## Learn from tickets what a conversation is about (make train CSV=tickets.csv ARGS='--force')
+	@test -n "$(CSV)" || { echo 'make train CSV=path, a file with the columns text and category' >&2; exit 1; }
+	@$(PY) -m training "$(CSV)" $(ARGS)
 
 .PHONY: psql
 psql: $(LOCAL) ## Talk to the database of a running `make run`
@@ -77,6 +82,11 @@ $(PY):
 .venv/local.stamp: requirements.txt deploy/local/requirements.txt | $(PY)
 	@echo 'Installing the Python packages'
 	@$(PIP) $(^:%=-r %)
+	@touch $@
+
+.venv/training.stamp: training/requirements.txt .venv/local.stamp
+	@echo 'Installing the Python packages of the training'
+	@$(PIP) -r requirements.txt -r training/requirements.txt
 	@touch $@
 
 .venv/tests.stamp: tests/requirements.txt .venv/local.stamp

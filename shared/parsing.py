@@ -25,6 +25,7 @@ CUSTOM_ERRORS = {
     "dict_type": "must be a JSON object",
     "none_required": "is not a field here",
     "list_type": "must be a list",
+    "too_short": "must have at least {min_length} entries",
     "too_long": "must have at most {max_length} entries",
     "string_type": "must be text",
     "string_too_short": "must not be blank",

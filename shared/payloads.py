@@ -132,7 +132,7 @@ class Bug(Ticket):
 
     def arguments(self) -> dict[str, Any]:
         return super().arguments() | {
-            "subject": _first_line(self.description)[:LONGEST_SUBJECT],
+            "subject": first_line(self.description)[:LONGEST_SUBJECT],
             "description": self.description,
             "attachments": self.screenshot_urls,
         }
@@ -231,5 +231,5 @@ class Unsigned(Body):
         return isinstance(self.payload, dict) and self.payload.get("issue_type") == "contact"
 
 
-def _first_line(text: str) -> str:
+def first_line(text: str) -> str:
     return next((line.strip() for line in text.splitlines() if line.strip()), text)

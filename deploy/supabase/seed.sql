@@ -81,6 +81,16 @@ begin
   perform pg_temp.become(customer);
   perform public.rate_ticket(number, 5, 'Quick and friendly!');
 
+  -- Handed over by the assistant a moment ago.
+  perform pg_temp.become(other);
+  perform public.create_transfer(
+    'demo-conversation', 'Account security issue - hacked', 'The customer says that their account was hacked.',
+    '[{"author": "customer", "body": "My account was hacked!"},
+      {"author": "ai", "body": "I understand this is critical. Let me escalate..."}]',
+    'security_concern', 'urgent', 'Lock the account, then verify who the customer is.',
+    context => '{"accountStatus": "active", "accountAge": "2 years"}');
+
+  perform pg_temp.become(customer);
   perform public.create_feedback('feature_request', 'A dark theme, please.', 4, 'themes', true);
   perform set_config('request.jwt.claims', '', true);
   delete from private.quotas;

@@ -7,7 +7,11 @@ create table public.ticket_messages (
   author_id uuid,
   body text not null check (char_length(body) between 1 and 20000 and body ~ '\S'),
   is_internal boolean not null default false,
-  created_at timestamptz not null default now()
+  created_at timestamptz not null default now(),
+  transcript_place integer check (transcript_place > 0),
+  said_at timestamptz,
+  check (transcript_place is null or author in ('customer', 'ai') and not is_internal),
+  check (said_at is null or transcript_place is not null)
 );
 
 create index ticket_messages_ticket on public.ticket_messages (ticket_id, created_at, id);
@@ -17,6 +21,9 @@ alter table public.ticket_messages enable row level security;
 comment on table public.ticket_messages is 'Replies, internal notes and what the system says. Internal ones are for agents only.';
 comment on column public.ticket_messages.author_id is
   'No foreign key: a deleted agent''s replies keep their author, a deleted customer is taken out by the ticket''s trigger.';
+comment on column public.ticket_messages.transcript_place is
+  'For what was said before there was a ticket: where in that conversation, from 1. It is no reply, and nobody is told of it.';
+comment on column public.ticket_messages.said_at is 'When it was said, as far as the system that brought the conversation knows.';
 
 -- RLS of support_tickets applies inside the subquery, so whoever sees the ticket sees its public messages.
 create policy select_with_ticket on public.ticket_messages for select to authenticated
@@ -126,7 +133,8 @@ begin
 end
 $$;
 
+-- A transcript comes whole and is indexed whole.
 create trigger messages_30_index after insert on public.ticket_messages
-  for each row when (not new.is_internal) execute function private.index_message();
+  for each row when (not new.is_internal and new.transcript_place is null) execute function private.index_message();
 
 revoke execute on all functions in schema private from public;

@@ -14,6 +14,7 @@ insert into private.quota_limits (kind, most, period) values
   ('chatbot', 30, '1 hour'),
   ('other', 30, '1 hour'),
   ('contact', 10, '1 hour'),
+  ('ai_transfer', 30, '1 hour'),
   ('anonymous_contact', 5, '1 hour'),
   ('message', 60, '1 hour');
 

@@ -199,6 +199,25 @@ begin
 end
 $$;
 
+-- A ticket to be, of a person who is signed in somewhere: theirs are the branch and the address that Auth has verified.
+create function private.ticket_of(customer uuid)
+returns public.support_tickets
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  t public.support_tickets;
+begin
+  t.customer_id := customer;
+  t.branch_id := coalesce(
+    (select b.branch_id from public.customer_branches b where b.customer_id = customer), private.agent_branch());
+  t.requester_email := (select nullif(u.email, '') from auth.users u where u.id = customer);
+  return t;
+end
+$$;
+
 -- What only some kinds of report may say.
 create function private.kind_problems(issue_type text, subject text, priority text, attachments text[], customer text)
 returns jsonb
@@ -244,7 +263,7 @@ begin
   if not private.is_agent() then
     perform private.spend_quota(me::text, create_ticket.issue_type);
   end if;
-  t.customer_id := case when customer is null then me else private.find_customer(customer) end;
+  t := private.ticket_of(case when customer is null then me else private.find_customer(customer) end);
   t.issue_type := create_ticket.issue_type;
   t.category := create_ticket.category;
   t.priority := create_ticket.priority;
@@ -252,9 +271,6 @@ begin
   t.description := create_ticket.description;
   t.requester_name := create_ticket.requester_name;
   t.context := create_ticket.context;
-  t.branch_id := coalesce(
-    (select b.branch_id from public.customer_branches b where b.customer_id = t.customer_id), private.agent_branch());
-  t.requester_email := (select nullif(u.email, '') from auth.users u where u.id = t.customer_id);
   -- Mail goes to the verified address; another one that the form named is kept for people to read.
   if lower(create_ticket.requester_email) is distinct from lower(t.requester_email) then
     t.context := t.context || jsonb_strip_nulls(jsonb_build_object('reporter_email', create_ticket.requester_email));

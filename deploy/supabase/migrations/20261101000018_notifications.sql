@@ -196,7 +196,7 @@ end
 $$;
 
 create trigger messages_50_announce after insert on public.ticket_messages
-  for each row when (not new.is_internal) execute function private.announce_message();
+  for each row when (not new.is_internal and new.transcript_place is null) execute function private.announce_message();
 
 create function private.is_quiet()
 returns boolean

@@ -221,11 +221,12 @@ begin
       'message_id', m.id, 'author', m.author,
       'author_name', case m.author when 'agent' then a.display_name when 'customer' then t.requester_name end,
       'body', m.body, 'is_internal', m.is_internal, 'created_at', private.wire_time(m.created_at),
+      'is_transcript', m.transcript_place is not null, 'said_at', private.wire_time(m.said_at),
       'attachments', (
         select coalesce(jsonb_agg(f.url order by f.created_at, f.id), '[]')
         from public.ticket_attachments f where f.message_id = m.id
       )
-    ) order by m.created_at, m.id), '[]')
+    ) order by m.created_at, m.transcript_place, m.id), '[]')
     from public.ticket_messages m
     left join public.support_agents a on a.user_id = m.author_id
     where m.ticket_id = t.id and (is_agent or not m.is_internal)
@@ -294,7 +295,7 @@ begin
     ) || case when is_agent then jsonb_build_object('internal_notes', (
       select count(*) from public.ticket_messages n where n.ticket_id = t.id and n.is_internal)) else '{}' end
     from public.ticket_messages m
-    where m.ticket_id = t.id and not m.is_internal
+    where m.ticket_id = t.id and not m.is_internal and m.transcript_place is null
   );
 end
 $$;

@@ -1,0 +1,59 @@
+"""Where an assistant hands over: what a conversation needs, a ticket made of it, and what people ask the companion to file."""
+
+import asyncio
+from typing import Any
+
+from pydantic_core import from_json
+
+from shared.call import Call
+from shared.companion import Chat, wish_of
+from shared.endpoint import Answer, endpoint
+from shared.receipts import receipt, thanks
+from shared.transfers import Analysis, Transfer, said
+from shared.triage import Said, Verdict, triage
+
+FOR_A_PERSON = "This sounds like something for a person. Shall I pass our conversation on to our team?"
+WHAT_I_FILE = "I can file something for you: say “report bug”, “I have feedback” or “feature request”, and what it is about."
+
+
+@endpoint("POST /", "POST /analyze", "POST /companion")
+async def ai_escalation(call: Call) -> Answer:
+    match call.route:
+        case "POST /analyze":
+            return _told(await _judged(said(call.body(Analysis).messages)))
+        case "POST /companion":
+            chat = call.body(Chat)
+            wish = wish_of(chat.message)
+            return await _file(call, chat, wish) if wish else await _advise(chat)
+        case _:
+            return await _transfer(call, call.body(Transfer))
+
+
+async def _transfer(call: Call, transfer: Transfer) -> Answer:
+    verdict = await _judged(said(transfer.conversation_history))
+    filed = await call.rpc("create_transfer", transfer.arguments(verdict), transfer.came_from)
+    return receipt(from_json(filed)) | {"triage": _told(verdict)}
+
+
+async def _file(call: Call, chat: Chat, wish: str) -> Answer:
+    arguments = {"description": chat.description, "idempotency_key": call.idempotency_key or chat.key}
+    if wish == "bug":
+        filed = await call.rpc("create_ticket", arguments | {"issue_type": "bug", "subject": chat.subject})
+        return {"filed": "bug"} | receipt(from_json(filed))
+    given = await call.rpc("create_feedback", arguments | {"category": wish})
+    return {"filed": "feedback", "category": wish} | thanks(from_json(given))
+
+
+async def _advise(chat: Chat) -> Answer:
+    verdict = await _judged(chat.conversation)
+    message = f"{FOR_A_PERSON} {WHAT_I_FILE}" if verdict.escalate else WHAT_I_FILE
+    return {"filed": None, "message": message, "triage": _told(verdict)}
+
+
+async def _judged(conversation: list[Said]) -> Verdict:
+    """In a thread: the longest conversations take a while, and others are not to wait for them."""
+    return await asyncio.to_thread(triage, conversation)
+
+
+def _told(verdict: Verdict) -> dict[str, Any]:
+    return verdict._asdict() | {"reasons": [reason._asdict() for reason in verdict.reasons]}
