@@ -5,19 +5,20 @@ PostgreSQL runs as a normal server does: fsync, full_page_writes and synchronous
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import UUID
 
-from deploy.local.functions import load_functions, run_function
-from deploy.local.part import Part
-from deploy.local.ports import Ports, free_ports
+from deploy.local.functions import Function, load_functions, run_function, serving_command
+from deploy.local.part import Part, running
+from deploy.local.ports import Ports, answering, free_ports
 from deploy.local.stack import Settings, Stack, run_stack
 from tests.cast import Person, RunningStack
 
+EMPTY = Path(__file__).with_name("empty") / "main.py"
 PEOPLE = """
 insert into auth.users (id, email, aud, role, created_at, email_confirmed_at)
 select id, 'person-' || id || '@example.com', 'authenticated', 'authenticated', now(), now()
@@ -55,13 +56,28 @@ class Desk:
         return person
 
     @contextmanager
-    def function(self, name: str, **extra: str) -> Iterator[tuple[str, Part]]:
-        """One function in a process of its own, with nothing between it and the load: its address and its part."""
+    def function(self, name: str) -> Iterator[tuple[str, Part]]:
+        """One function in a process of its own: its address and its part.
+
+        Nothing stands between it and the load, nor between it and PostgREST: the local gateways are no part of a deployment.
+        """
         [function] = [function for function in load_functions() if function.name == name]
-        known: Mapping[str, str] = self.stack.environment
         [port] = free_ports(1)
-        home = self.home / f"{name}-{port}"
-        with run_function(home, function, function.environment(known) | extra, port) as part:
+        with run_function(self.home / f"{name}-{port}", function, self.environment(function), port) as part:
+            part.wait()
+            yield f"http://127.0.0.1:{port}", part
+
+    def environment(self, function: Function) -> dict[str, str]:
+        """What a function is given."""
+        return function.environment(self.stack.environment) | {"POSTGREST_URL": self.stack.rest_url}
+
+    @contextmanager
+    def empty_function(self) -> Iterator[tuple[str, Part]]:
+        """An async function that does nothing, served likewise."""
+        [port] = free_ports(1)
+        command = serving_command(EMPTY, "empty", port)
+        ready = answering(port, "/robots.txt", status=404)
+        with running("empty", command, home=self.home, env={}, ready=ready) as part:
             part.wait()
             yield f"http://127.0.0.1:{port}", part
 
