@@ -6,9 +6,10 @@ import time
 from functools import partial
 from types import ModuleType
 
-from bench.figures import Line, Result, Skipped, save
+from bench.figures import Line, NotMeasured, Result, Skipped, save
 from bench.parts import ON_REQUEST, PARTS
 from bench.table import SYMBOLS, shown, write
+from deploy.local.part import StackError
 
 
 def main(names: list[str]) -> int:
@@ -24,7 +25,7 @@ def main(names: list[str]) -> int:
     print(
         f"\n{missed} bars missed. build/bench/table.md has all figures; `make figures` puts them into the README."
     )
-    return 0
+    return 1 if any(result.missing.startswith("failed") for result in results) else 0
 
 
 def run(name: str, part: ModuleType) -> Result:
@@ -33,11 +34,14 @@ def run(name: str, part: ModuleType) -> Result:
     print(f"\n{name}: {title}", flush=True)
     begun = time.monotonic()
     try:
-        lines, skipped = tuple(part.measure(partial(_say, begun))), ""
+        lines, missing = tuple(part.measure(partial(_say, begun))), ""
     except Skipped as reason:
-        lines, skipped = (), str(reason)
-        print(f"  skipped: {reason}", flush=True)
-    result = Result(name, title, lines, skipped, machine=machine())
+        lines, missing = (), f"skipped: {reason}"
+    except (NotMeasured, StackError) as failure:
+        lines, missing = (), f"failed: {failure}"
+    if missing:
+        print(f"  {missing}", flush=True)
+    result = Result(name, title, lines, missing, machine=machine())
     save(result)
     for line in lines:
         print(f"  {told(line)}", flush=True)

@@ -68,8 +68,9 @@ class Desk:
             yield f"http://127.0.0.1:{port}", part
 
     def environment(self, function: Function) -> dict[str, str]:
-        """What a function is given."""
-        return function.environment(self.stack.environment) | {"POSTGREST_URL": self.stack.rest_url}
+        """What a function is given; a secret key of the older style, for only the gateway knows the new ones."""
+        known = self.stack.environment | {"SUPABASE_SECRET_KEY": self.stack.keys.legacy_key("service_role")}
+        return function.environment(known) | {"POSTGREST_URL": self.stack.rest_url}
 
     @contextmanager
     def empty_function(self) -> Iterator[tuple[str, Part]]:

@@ -45,12 +45,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Result:
-    """What one part found; `skipped` says why it found nothing."""
+    """What one part found; `missing` says why it found nothing."""
 
     part: str
     title: str
     lines: tuple[Line, ...] = ()
-    skipped: str = ""
+    missing: str = ""
     measured: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
     machine: str = ""
 
@@ -61,7 +61,11 @@ class Result:
 
 
 class Skipped(Exception):
-    """A part cannot be measured here; the message says what is missing."""
+    """A part cannot be measured yet; the message says what is missing."""
+
+
+class NotMeasured(Exception):
+    """What was to be measured did not do what it should: a figure would be worth nothing."""
 
 
 def save(result: Result) -> None:

@@ -42,7 +42,7 @@ def shown(value: float, unit: str, better: str) -> str:
 
 
 def _rows(result: Result) -> list[str]:
-    head = f"| **{result.title}** | | | | {f'skipped: {result.skipped}' if result.skipped else ''} |"
+    head = f"| **{result.title}** | | | | {result.missing} |"
     return [head, *(_row(line) for line in result.lines)]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.figures import NotMeasured
 from deploy.local.part import necessities
 
 SCRIPT = Path(__file__).with_name("load.mjs")
@@ -32,12 +33,8 @@ class Load:
     p99: float
 
 
-class Refused(Exception):
-    """Not every answer was a 200: a figure that counts failures would be worth nothing."""
-
-
 def load(url: str, asks: Sequence[Ask], *, clients: int, seconds: float) -> Load:
-    """Send the requests again and again over `clients` connections, each in its own share of them; Refused on any failure."""
+    """Send the requests again and again over `clients` connections, each in its own share of them; NotMeasured on any failure."""
     if len(asks) < clients:
         raise ValueError(f"{clients} clients need {clients} requests or more")
     order = {"url": url, "connections": clients, "seconds": seconds, "requests": [_wire(ask) for ask in asks]}
@@ -51,10 +48,10 @@ def load(url: str, asks: Sequence[Ask], *, clients: int, seconds: float) -> Load
         env=necessities(),
     )
     if ran.returncode != 0:
-        raise Refused(f"the load generator failed: {ran.stderr[-500:]}")
+        raise NotMeasured(f"the load generator failed: {ran.stderr[-500:]}")
     found = json.loads(ran.stdout)
     if found["errors"] or set(found["statuses"]) - {"200", "201"} or not found["sent"]:
-        raise Refused(f"{url}{asks[0].path} answered {found['statuses']}, {found['errors']} errors")
+        raise NotMeasured(f"{url}{asks[0].path} answered {found['statuses']}, {found['errors']} errors")
     times = found["milliseconds"]
     return Load(found["sent"] / found["seconds"], found["sent"], times["p50"], times["p99"])
 
