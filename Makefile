@@ -9,7 +9,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --quiet install --require-hashes
 NPM := npm install --no-save --no-audit --no-fund --loglevel=error --prefix
 LOCAL := .venv/local.stamp deploy/local/node_modules/.stamp
 TOOLS := .venv/tests.stamp $(LOCAL) tests/node_modules/.stamp
-LOCKS := requirements.txt deploy/local/requirements.txt deploy/requirements.txt tests/requirements.txt
+LOCKS := requirements.txt deploy/local/requirements.txt deploy/requirements.txt tests/requirements.txt bench/peer/requirements.txt
 
 .PHONY: help
 help: ## Show this
@@ -24,7 +24,7 @@ test: $(TOOLS) ## Run the tests on a stack of their own (make test ARGS='-k auth
 	@$(PY) -m pytest $(ARGS)
 
 .PHONY: bench
-bench: $(TOOLS) bench/load/node_modules/.stamp ## Measure, into build/bench (BENCH=name: one part; BENCH=million: the million-row parts)
+bench: $(TOOLS) bench/load/node_modules/.stamp build/bench/peer/.stamp ## Measure, into build/bench (BENCH=name: one part; BENCH=million: the million-row parts)
 	@$(PY) -m bench $(BENCH)
 
 .PHONY: figures
@@ -90,6 +90,12 @@ $(PY):
 .venv/tests.stamp: tests/requirements.txt .venv/local.stamp
 	@echo 'Installing the Python packages of the tests'
 	@$(PIP) -r requirements.txt -r deploy/local/requirements.txt -r tests/requirements.txt
+	@touch $@
+
+build/bench/peer/.stamp: bench/peer/requirements.txt | $(PY)
+	@echo 'Installing what is compared with'
+	@$(PY) -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
 	@touch $@
 
 %/node_modules/.stamp: %/package.json %/package-lock.json

@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.figures import NotMeasured
 from deploy.local.part import necessities
+from tests.cast import Person
 
 SCRIPT = Path(__file__).with_name("load.mjs")
 
@@ -54,6 +55,11 @@ def load(url: str, asks: Sequence[Ask], *, clients: int, seconds: float) -> Load
         raise NotMeasured(f"{url}{asks[0].path} answered {found['statuses']}, {found['errors']} errors")
     times = found["milliseconds"]
     return Load(found["sent"] / found["seconds"], found["sent"], times["p50"], times["p99"])
+
+
+def bearer(person: Person) -> dict[str, str]:
+    """The header that says who asks."""
+    return {"Authorization": f"Bearer {person.token}"}
 
 
 def _wire(ask: Ask) -> dict[str, Any]:

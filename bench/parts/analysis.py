@@ -10,8 +10,8 @@ from statistics import median
 
 from bench.desk import Desk, running_desk
 from bench.figures import Bar, Line, Skipped
-from bench.load import Ask, load
-from bench.parts.coldstart import Start, Started, bearer, cold_start, start_of
+from bench.load import Ask, bearer, load
+from bench.parts.coldstart import Start, Started, cold_start, start_of
 from bench.processes import cpu_seconds
 from bench.rounds import interleaved, ratios
 from deploy.local.functions import Function, load_functions
@@ -68,7 +68,7 @@ def measure(say: Say) -> list[Line]:
     with running_desk() as desk:
         say(f"analyses of {MESSAGES} messages")
         costs = _costs(desk, say)
-        whole = start_of(desk, function, _ask(desk, random.Random(0)))
+        whole = start_of(desk, function, _ask(desk, random.Random(0), 6))
         with _without_model(desk, whole) as without:
             sides: dict[str, Callable[[], Started]] = {
                 "with": lambda: cold_start(whole),
@@ -93,7 +93,7 @@ def _function() -> Function:
 def _costs(desk: Desk, say: Say) -> list[float]:
     """CPU milliseconds a call, by round; one client, no conversation twice in a row."""
     rng = random.Random(1)
-    asks = [_ask(desk, rng) for _ in range(CONVERSATIONS)]
+    asks = [_ask(desk, rng, MESSAGES) for _ in range(CONVERSATIONS)]
     with desk.function("ai-escalation") as (url, part):
         load(url, asks, clients=1, seconds=1)
 
@@ -105,9 +105,9 @@ def _costs(desk: Desk, say: Say) -> list[float]:
         return [each["analyze"] for each in interleaved(ROUNDS, {"analyze": call_cost}, say)]
 
 
-def _ask(desk: Desk, rng: random.Random) -> Ask:
+def _ask(desk: Desk, rng: random.Random, length: int) -> Ask:
     [person] = desk.people(1)
-    roles = ["user", "assistant"] * (MESSAGES // 2)
+    roles = ["user", "assistant"] * (length // 2)
     messages = [
         {"role": role, "content": rng.choice(SAID[role]).format(n=rng.randrange(3, 99_999))} for role in roles
     ]

@@ -13,14 +13,14 @@ from tempfile import TemporaryFile
 
 from bench.desk import EMPTY, Desk, running_desk
 from bench.figures import FOLDER, Bar, Line, NotMeasured
-from bench.load import Ask
+from bench.load import Ask, bearer
 from bench.processes import cpu_seconds
 from bench.rounds import interleaved, ratios
 from deploy.local.functions import Function, load_functions, serving_command
 from deploy.local.part import ROOT, necessities
 from deploy.local.ports import free_ports
 from deploy.local.stack import Say
-from tests.cast import Person, RunningStack
+from tests.cast import RunningStack
 
 ROUNDS = 12
 IMPORT_TIME = re.compile(r"^import time: +(?P<own>\d+) \| +(?P<all>\d+) \| *(?P<name>\S+)$", re.MULTILINE)
@@ -131,11 +131,6 @@ def _first_asks(desk: Desk) -> dict[str, Ask]:
         "admin-update": Ask("PATCH", f"/{ticket}", bearer(agent), {"note": "Looked at."}),
         "ai-escalation": Ask("POST", "/analyze", bearer(person), {"messages": CHAT}),
     }
-
-
-def bearer(person: Person) -> dict[str, str]:
-    """The header that says who asks."""
-    return {"Authorization": f"Bearer {person.token}"}
 
 
 def _turn(start: Start) -> Callable[[], Started]:

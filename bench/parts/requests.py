@@ -8,7 +8,7 @@ from statistics import median
 
 from bench.desk import Desk, running_desk
 from bench.figures import Bar, Line
-from bench.load import Ask, Load, load
+from bench.load import Ask, Load, bearer, load
 from bench.processes import cpu_seconds, resident_megabytes
 from bench.rounds import interleaved, ratios
 from deploy.local.stack import Say
@@ -99,36 +99,33 @@ def _sides(desk: Desk, started: ExitStack) -> dict[str, Side]:
     empty, empty_part = started.enter_context(desk.empty_function())
     store = {"PostgREST": desk.process("postgrest"), "PostgreSQL": desk.process("postgres")}
     rest = desk.stack.rest_url
-    payload = {"payload": {"issue_type": "support", **TICKET}}
+    filed = filing(people)
     return {
-        "create-ticket": Side(
-            create, _asks(people, "POST", "/", payload), {"function": create_part.process.pid, **store}
-        ),
+        "create-ticket": Side(create, filed, {"function": create_part.process.pid, **store}),
         "create RPC": Side(
             rest, _asks(people, "POST", "/rpc/create_ticket", {"issue_type": "support", **TICKET}), store
         ),
         "bare insert": Side(rest, [_bare_insert(person) for person in people], store),
         "list-tickets": Side(lists, _asks(people, "GET", "/"), {"function": lists_part.process.pid, **store}),
         "list RPC": Side(rest, _asks(people, "POST", "/rpc/list_tickets", {}), store),
-        "empty function": Side(
-            empty, _asks(people, "POST", "/", payload), {"function": empty_part.process.pid}
-        ),
+        "empty function": Side(empty, filed, {"function": empty_part.process.pid}),
     }
 
 
+def filing(people: Sequence[Person]) -> list[Ask]:
+    """Each person's request to create-ticket."""
+    return _asks(people, "POST", "/", {"payload": {"issue_type": "support", **TICKET}})
+
+
 def _asks(people: Sequence[Person], method: str, path: str, body: object = None) -> list[Ask]:
-    return [Ask(method, path, _bearer(person), body) for person in people]
-
-
-def _bearer(person: Person) -> dict[str, str]:
-    return {"Authorization": f"Bearer {person.token}"}
+    return [Ask(method, path, bearer(person), body) for person in people]
 
 
 def _bare_insert(person: Person) -> Ask:
     """The row that the RPC writes for this person."""
     given = {"customer_id": str(person.id), "requester_email": person.email, "issue_type": "support"}
     headers = {
-        **_bearer(person),
+        **bearer(person),
         "Prefer": "return=representation",
         "Accept": "application/vnd.pgrst.object+json",
     }
