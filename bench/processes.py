@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
-PAGE = os.sysconf("SC_PAGE_SIZE")
 PROC = Path("/proc")
 
 
@@ -14,9 +13,9 @@ def cpu_seconds(pid: int) -> float:
     return sum(sum(map(int, _stat(one)[11:15])) for one in (pid, *children(pid))) * TICK
 
 
-def resident_megabytes(pid: int) -> float:
-    """Resident memory of that one process."""
-    return int((PROC / str(pid) / "statm").read_text().split()[1]) * PAGE / 1e6
+def memory_megabytes(pid: int) -> float:
+    """Resident memory of the process and its living children; what they share counts once."""
+    return sum(_proportional_kilobytes(one) for one in (pid, *children(pid))) * 1024 / 1e6
 
 
 def children(pid: int) -> Iterator[int]:
@@ -24,6 +23,11 @@ def children(pid: int) -> Iterator[int]:
     for entry in PROC.iterdir():
         if entry.name.isdigit() and _parent(int(entry.name)) == pid:
             yield int(entry.name)
+
+
+def _proportional_kilobytes(pid: int) -> int:
+    lines = (PROC / str(pid) / "smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
 def _parent(pid: int) -> int | None:

@@ -9,7 +9,7 @@ from statistics import median
 from bench.desk import Desk, running_desk
 from bench.figures import Bar, Line
 from bench.load import Ask, Load, bearer, load
-from bench.processes import cpu_seconds, resident_megabytes
+from bench.processes import cpu_seconds, memory_megabytes
 from bench.rounds import interleaved, ratios
 from deploy.local.stack import Say
 from tests.cast import Person
@@ -150,7 +150,7 @@ def _turn(side: Side, clients: int) -> Turn:
 
 def _function_memory(side: Side) -> float | None:
     pid = side.processes.get("function")
-    return resident_megabytes(pid) if pid else None
+    return memory_megabytes(pid) if pid else None
 
 
 def _ratio(turns: dict[str, list[Turn]], above: str, below: str, bar: Bar | None = None) -> Line:
