@@ -50,10 +50,9 @@ def run(name: str, part: ModuleType) -> Result:
 
 def told(line: Line) -> str:
     """A line of the table for the terminal."""
-    more = line.bar is not None and line.bar.kind == "at least"
     bar = f"{SYMBOLS[line.bar.kind]} {line.bar.value:g}" if line.bar else ""
     met = "" if line.bar is None else "met" if line.bar.is_met(line.value) else "MISSED"
-    return f"{line.what:<60} {shown(line.value, line.unit, 'more' if more else 'less'):>12} {bar:>8} {met:<7} {line.detail}"
+    return f"{line.what:<60} {shown(line.value, line.unit, line.better):>12} {bar:>8} {met:<7} {line.detail}"
 
 
 def machine() -> str:

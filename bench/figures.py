@@ -30,9 +30,8 @@ class Bar:
 class Line:
     """One line of the table.
 
-    `value` is in `unit`: "x" for a ratio, else ms, s, %, /s, MB. Larger is better where the bar says "at least", or where
-    there is no bar and `unit` is /s. `detail` is what a reader needs to check the ratio: both sides in absolute figures.
-    `samples` are the values of the rounds whose median `value` is; they are in the JSON only.
+    `value` is in `unit`: "x" for a ratio, else ms, s, %, /s, MB. `detail` is what a reader needs to check a ratio: both sides
+    in absolute figures. `samples` are the values of the rounds whose median `value` is; they are in the JSON only.
     """
 
     what: str
@@ -41,6 +40,12 @@ class Line:
     bar: Bar | None = None
     detail: str = ""
     samples: tuple[float, ...] = ()
+
+    @property
+    def better(self) -> Literal["more", "less"]:
+        """Which way the figure is good."""
+        more = self.bar.kind == "at least" if self.bar else self.unit == "/s"
+        return "more" if more else "less"
 
 
 @dataclass(frozen=True)

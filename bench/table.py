@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 
-from bench.figures import FOLDER, Bar, Line, Result, load
+from bench.figures import FOLDER, Line, Result, load
 from bench.parts import PARTS
 from deploy.local.part import ROOT
 
@@ -47,15 +47,10 @@ def _rows(result: Result) -> list[str]:
 
 
 def _row(line: Line) -> str:
-    more = line.bar.kind == "at least" if line.bar else line.unit == "/s"
-    figure = shown(line.value, line.unit, "more" if more else "less")
-    bar = f"{SYMBOLS[line.bar.kind]} {_plain(line.bar)} {line.unit}" if line.bar else ""
+    figure = shown(line.value, line.unit, line.better)
+    bar = f"{SYMBOLS[line.bar.kind]} {line.bar.value:g} {line.unit}" if line.bar else ""
     met = "" if line.bar is None else "yes" if line.bar.is_met(line.value) else "**no**"
     return f"| {line.what} | {figure} | {bar} | {met} | {line.detail} |"
-
-
-def _plain(bar: Bar) -> str:
-    return f"{bar.value:g}"
 
 
 def write() -> str:
