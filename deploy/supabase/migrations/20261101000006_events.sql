@@ -140,6 +140,9 @@ begin
   update public.ticket_messages m
   set author_id = null
   where m.ticket_id = new.id and m.author_id = old.customer_id;
+  update private.ticket_search s
+  set words = ts_delete(s.words, private.customer_mark(old.customer_id))
+  where s.ticket_id = new.id;
   return null;
 end
 $$;
