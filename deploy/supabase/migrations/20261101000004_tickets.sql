@@ -71,8 +71,9 @@ create index support_tickets_priority on public.support_tickets (priority, creat
 create index support_tickets_created on public.support_tickets (created_at desc, id desc) where deleted_at is null;
 create index support_tickets_updated on public.support_tickets (updated_at desc, id desc) where deleted_at is null;
 create index support_tickets_branch on public.support_tickets (branch_id, created_at desc, id desc)
-  where branch_id is not null;
-create index support_tickets_escalated on public.support_tickets (created_at desc, id desc) where escalated;
+  where branch_id is not null and deleted_at is null;
+create index support_tickets_escalated on public.support_tickets (created_at desc, id desc)
+  where escalated and deleted_at is null;
 create index support_tickets_context on public.support_tickets using gin (context jsonb_path_ops);
 
 create policy select_own_or_as_agent on public.support_tickets for select to authenticated

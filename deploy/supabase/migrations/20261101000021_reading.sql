@@ -82,9 +82,25 @@ begin
 end
 $$;
 
--- The condition of a list as SQL text. Whose tickets they are is said here as well as in the policies: the index is then
--- used by what the statement asks, and the owner's rights show nobody else's rows.
-create function private.ticket_condition(f jsonb, me uuid, is_queue boolean)
+-- Whose tickets a list shows, as SQL text. It is said in the statement as well as in the policies: the index is then used by
+-- what the statement asks, and the owner's rights show nobody else's rows.
+create function private.visible_condition(me uuid, is_queue boolean)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return case
+    when not is_queue then format('t.customer_id = %L', me)
+    when private.agent_branch() is not null then format('t.branch_id = %L', private.agent_branch())
+    else 'true'
+  end;
+end
+$$;
+
+-- What was asked of a list, as SQL text.
+create function private.ticket_condition(f jsonb, me uuid)
 returns text
 language plpgsql
 stable
@@ -93,8 +109,6 @@ as $$
 begin
   return concat_ws(' and ',
     't.deleted_at is null',
-    case when not is_queue then format('t.customer_id = %L', me) end,
-    case when is_queue and private.agent_branch() is not null then format('t.branch_id = %L', private.agent_branch()) end,
     private.one_of('status', f -> 'status'),
     private.one_of('priority', f -> 'priority'),
     private.one_of('category', f -> 'category'),
@@ -128,6 +142,17 @@ begin
 end
 $$;
 
+create function private.cursor_moment(f jsonb)
+returns timestamptz
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return split_part(f ->> 'cursor', '_', 1);
+end
+$$;
+
 -- Where a page goes on; `moment` is the column that the list is sorted by.
 create function private.after_cursor(f jsonb, moment text)
 returns text
@@ -138,7 +163,7 @@ as $$
 begin
   return case when f ? 'cursor' then format('and (%s, t.id) %s (%L, %L)',
     moment, case when f ->> 'sort' like '-%' then '<' else '>' end,
-    split_part(f ->> 'cursor', '_', 1)::timestamptz, split_part(f ->> 'cursor', '_', 2)::uuid) end;
+    private.cursor_moment(f), split_part(f ->> 'cursor', '_', 2)::uuid) end;
 end
 $$;
 
@@ -164,9 +189,10 @@ begin
 end
 $$;
 
--- Matches what was filed from `since` to `until`, and what is next to it: at most 17 prefixes of time marks.
-create function private.filed_between(since timestamptz, until timestamptz)
-returns tsquery
+-- What was filed from `since` to `until`, as SQL text. For the index on words it is at most 17 prefixes of time marks, which
+-- reach a little further on either side.
+create function private.filed_condition(since timestamptz, until timestamptz)
+returns text
 language plpgsql
 immutable
 set search_path = ''
@@ -182,15 +208,17 @@ begin
     digits := digits - 1;
   end loop;
   return (
-    select string_agg(format('%L:*', private.time_mark(unit, digits)), '|')::tsquery
+    select format(
+      'and s.words @@ %L and t.created_at between %L and %L',
+      string_agg(format('%L:*', private.time_mark(unit, digits)), '|'), since, until)
     from generate_series(first, last) as unit
   );
 end
 $$;
 
 -- What the planner expects, from its statistics of words. Volatile because EXPLAIN is refused elsewhere.
-create function private.estimated_hits(query tsquery)
-returns bigint
+create function private.estimated_rows(statement text)
+returns double precision
 language plpgsql
 volatile
 set search_path = ''
@@ -198,61 +226,61 @@ as $$
 declare
   plan jsonb;
 begin
-  execute format('explain (format json) select from private.ticket_search s where s.words @@ %L', query) into plan;
+  execute 'explain (format json) ' || statement into plan;
   return plan -> 0 -> 'Plan' ->> 'Plan Rows';
 end
 $$;
 
--- The first `most` tickets of a search, in its order.
+-- The first `most` tickets of a search, in its order: from the stretch of time at its beginning that should hold three times as
+-- many, and from longer ones while it does not. By time of change there is nothing to cut a stretch from: a common word is
+-- found by walking from the last change on, and `offset 0` keeps the planner from doing so for a rare one.
 create function private.search_hits(f jsonb, condition text, query tsquery, most integer)
 returns uuid[]
 language plpgsql
 stable
 set search_path = ''
+set random_page_cost = 1.1
+set max_parallel_workers_per_gather = 0
 as $$
 declare
-  is_descending boolean := f ->> 'sort' like '-%';
-  sort_column text := ltrim(f ->> 'sort', '-');
-  is_common boolean := private.estimated_hits(query) > 10000;
+  direction text := case when f ->> 'sort' like '-%' then 'desc' else 'asc' end;
+  by_creation boolean := ltrim(f ->> 'sort', '-') = 'created_at';
+  moment text := case when by_creation then 's.created_at' else 't.updated_at' end;
+  source text := format(
+    'select t.id, %s as moment from private.ticket_search s join public.support_tickets t on t.id = s.ticket_id where %s %s',
+    moment, condition, private.after_cursor(f, moment));
+  share double precision := 3 * most / private.estimated_rows(source || format(' and s.words @@ %L', query));
+  is_rare boolean := share > 0.1;
   since timestamptz;
   until timestamptz;
-  share double precision;
   hits uuid[];
 begin
-  select greatest(min(t.created_at), (f ->> 'created_after')::timestamptz),
-    least(max(t.created_at), (f ->> 'created_before')::timestamptz)
-  into since, until
-  from public.support_tickets t where t.deleted_at is null;
-  if f ? 'cursor' and sort_column = 'created_at' and is_descending then
-    until := least(until, split_part(f ->> 'cursor', '_', 1)::timestamptz);
-  elsif f ? 'cursor' and sort_column = 'created_at' then
-    since := greatest(since, split_part(f ->> 'cursor', '_', 1)::timestamptz);
-  end if;
-  foreach share in array
-    case when is_common and sort_column = 'created_at' and since < until then '{0.015,0.125,1}' else '{1}'::double precision[] end
+  select min(t.created_at), max(t.created_at) into since, until from public.support_tickets t where t.deleted_at is null;
+  since := greatest(since, (f ->> 'created_after')::timestamptz, case when direction = 'asc' then private.cursor_moment(f) end);
+  until := least(until, (f ->> 'created_before')::timestamptz, case when direction = 'desc' then private.cursor_moment(f) end);
   loop
     execute format(
-      'select array(select hit.id from ('
-      '  select t.id, %1$s as moment from private.ticket_search s join public.support_tickets t on t.id = s.ticket_id'
-      '  where s.words @@ %2$L and %3$s %4$s %5$s'
-      ') as hit order by hit.moment %6$s, hit.id %6$s limit %7$s)',
-      case sort_column when 'created_at' then 's.created_at' else 't.updated_at' end,
-      query && case when share = 1 then ''
-        when is_descending then private.filed_between(until - (until - since) * share, until)
-        else private.filed_between(since, since + (until - since) * share) end,
-      condition,
-      private.after_cursor(f, case sort_column when 'created_at' then 's.created_at' else 't.updated_at' end),
-      case when sort_column = 'updated_at' and not is_common then 'offset 0' end,
-      case when is_descending then 'desc' else 'asc' end,
+      'select array(select hit.id from (%s and s.words @@ %L %s) as hit order by hit.moment %s, hit.id %4$s limit %5$s)',
+      source,
+      query,
+      case
+        when by_creation and share < 0.3 and direction = 'desc'
+          then private.filed_condition(until - (until - since) * share, until)
+        when by_creation and share < 0.3
+          then private.filed_condition(since, since + (until - since) * share)
+        when is_rare and not by_creation then 'offset 0'
+      end,
+      direction,
       most)
       into hits;
-    exit when cardinality(hits) = most;
+    exit when cardinality(hits) = most or share >= 0.3 or not by_creation;
+    share := share * 8;
   end loop;
   return hits;
 end
 $$;
 
-create function private.search_tickets(f jsonb, condition text, query tsquery)
+create function private.search_tickets(f jsonb, me uuid, is_queue boolean)
 returns jsonb
 language plpgsql
 stable
@@ -262,6 +290,8 @@ declare
   page_limit integer := f ->> 'page_limit';
   page_offset integer := f ->> 'page_offset';
   countable integer := 200;
+  query tsquery := private.search_query(f ->> 'q', case when not is_queue then me end);
+  condition text := private.ticket_condition(f, me);
   hits uuid[] := private.search_hits(f - 'cursor', condition, query, greatest(countable, page_offset + page_limit) + 1);
   total integer := cardinality(hits);
   rows jsonb;
@@ -269,9 +299,11 @@ begin
   if f ? 'cursor' then
     hits := private.search_hits(f, condition, query, page_offset + page_limit + 1);
   end if;
-  select coalesce(jsonb_agg(private.ticket_summary(t) order by h.place), '[]') into rows
-  from unnest(hits[page_offset + 1 : page_offset + page_limit + 1]) with ordinality as h (id, place)
-  join public.support_tickets t using (id);
+  execute format(
+    'select coalesce(jsonb_agg(private.ticket_summary(t) order by hit.place), ''[]'')'
+    'from unnest($1) with ordinality as hit (id, place) join public.support_tickets t using (id) where %s',
+    private.visible_condition(me, is_queue))
+    into rows using hits[page_offset + 1 : page_offset + page_limit + 1];
   return private.list_page(rows, page_limit, ltrim(f ->> 'sort', '-'))
     || jsonb_build_object('total', least(total, countable), 'total_is_capped', total > countable);
 end
@@ -296,10 +328,10 @@ begin
   if is_queue and not private.is_agent() then
     perform private.fail('SD403', 'The queue is for agents; ask for scope=mine.');
   end if;
-  condition := private.ticket_condition(f, me, is_queue);
   if f ? 'q' then
-    return private.search_tickets(f, condition, private.search_query(f ->> 'q', case when not is_queue then me end));
+    return private.search_tickets(f, me, is_queue);
   end if;
+  condition := private.visible_condition(me, is_queue) || ' and ' || private.ticket_condition(f, me);
   execute format('select count(*) from (select from public.support_tickets t where %s limit 10001) as counted', condition)
     into total;
   execute format(
@@ -486,9 +518,9 @@ comment on function public.get_ticket is
 
 revoke execute on all functions in schema private from public;
 grant execute on function
-  private.list_problems(jsonb), private.ticket_condition(jsonb, uuid, boolean), private.one_of(text, jsonb),
+  private.list_problems(jsonb), private.visible_condition(uuid, boolean), private.ticket_condition(jsonb, uuid), private.one_of(text, jsonb),
   private.context_condition(jsonb),
-  private.list_tickets(jsonb), private.list_page(jsonb, integer, text), private.list_tickets_as_owner(jsonb), private.after_cursor(jsonb, text),
+  private.list_tickets(jsonb), private.list_page(jsonb, integer, text), private.list_tickets_as_owner(jsonb), private.cursor_moment(jsonb), private.after_cursor(jsonb, text),
   private.fail_fields(jsonb), private.problem(text, text), private.choice_problem(text, text, text[]), private.is_uuid(text)
 to authenticated;
 grant execute on function private.get_ticket(text, text) to anon, authenticated;

@@ -1,0 +1,1 @@
+-- 12,000 tickets of the last hour in which none of the known words stands.
