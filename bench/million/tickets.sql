@@ -88,5 +88,3 @@ begin
   execute definition;
 end
 $$;
-
-vacuum analyze;

@@ -142,6 +142,20 @@ begin
 end
 $$;
 
+create function private.ticket_words(t public.support_tickets)
+returns tsvector
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return setweight(private.words(t.subject), 'A') || setweight(private.words(t.description), 'B')
+    || array_to_tsvector(array_remove(array[
+      private.customer_mark(t.customer_id), private.branch_mark(t.branch_id), private.time_mark(private.time_unit(t.created_at))
+    ], null));
+end
+$$;
+
 create function private.index_ticket()
 returns trigger
 language plpgsql
@@ -150,13 +164,7 @@ set search_path = ''
 as $$
 begin
   insert into private.ticket_search (ticket_id, created_at, words)
-  values (
-    new.id, new.created_at,
-    setweight(private.words(new.subject), 'A') || setweight(private.words(new.description), 'B')
-      || array_to_tsvector(array_remove(array[
-        private.customer_mark(new.customer_id), private.branch_mark(new.branch_id),
-        private.time_mark(private.time_unit(new.created_at))], null))
-  );
+  values (new.id, new.created_at, private.ticket_words(new));
   return null;
 end
 $$;

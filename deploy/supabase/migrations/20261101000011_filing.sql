@@ -43,6 +43,11 @@ begin
   if (select count(*) from jsonb_object_keys(context)) > 40 then
     return private.problem('context', 'must have at most 40 keys');
   end if;
+  if context = '{}' and not exists (
+    select from private.context_fields f where f.issue_type = context_problems.issue_type and f.required
+  ) then
+    return '[]';
+  end if;
   for entry in
     select coalesce(given.key, field.field) as key, given.key is not null as is_given, given.value,
       field.longest, field.required, field.choices,
@@ -156,7 +161,9 @@ begin
     t.branch_id, t.context
   )
   returning * into t;
-  insert into public.ticket_attachments (ticket_id, url) select t.id, url from unnest(attachments) as url;
+  if cardinality(attachments) > 0 then
+    insert into public.ticket_attachments (ticket_id, url) select t.id, url from unnest(attachments) as url;
+  end if;
   return t;
 end
 $$;
@@ -284,13 +291,15 @@ create function public.create_ticket(
   requester_email text default null, customer text default null, idempotency_key text default null
 )
 returns jsonb
-language sql
+language plpgsql
 security invoker
 set search_path = ''
 as $$
-  select private.create_ticket(
+begin
+  return private.create_ticket(
     issue_type, subject, description, category, priority, coalesce(context, '{}'), coalesce(attachments, '{}'),
-    requester_name, requester_email, customer, idempotency_key)
+    requester_name, requester_email, customer, idempotency_key);
+end
 $$;
 
 comment on function public.create_ticket is
