@@ -217,7 +217,7 @@ class TestSearch:
         db: Connection,
     ) -> None:
         customer, token = filer
-        expected = [number for (number,) in db.execute(MATCHES, [customer, f"%{word}%", status])]
+        expected = [str(number) for (number,) in db.execute(MATCHES, [customer, f"%{word}%", status])]
         headers = {"Authorization": f"Bearer {token}"}
         seen: list[str] = []
         with httpx.Client(base_url=stack.rest_url, headers=headers, timeout=30, trust_env=False) as client:
