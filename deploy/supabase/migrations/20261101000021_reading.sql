@@ -227,7 +227,7 @@ declare
   plan jsonb;
 begin
   execute 'explain (format json) ' || statement into plan;
-  return plan -> 0 -> 'Plan' ->> 'Plan Rows';
+  return greatest(1, (plan -> 0 -> 'Plan' ->> 'Plan Rows')::double precision);
 end
 $$;
 
