@@ -7,6 +7,7 @@ from bench.figures import Bar, Line
 from bench.million import somebody
 from bench.million.asking import Arguments, asking_as, call_of
 from bench.plans import keep_plans
+from bench.processes import cpu_seconds
 from deploy.local.stack import Say
 
 REQUESTS = 15
@@ -48,12 +49,24 @@ def measure_search(desk: Desk, when: str, say: Say) -> list[Line]:
     lines = []
     for who in PEOPLE:
         say(f"full text as {who}{when}")
-        lines += _lines(f"full text, {who}{when}", _times(desk, who, words, when), 50, 250)
-        lines += _lines(f"full text with filters, {who}{when}", _times(desk, who, FILTERED, when), None, None)
+        lines += _lines(
+            f"full text, {who}{when}",
+            *_times(desk, who, words, when),
+            Bar("at most", 50),
+            Bar("at most", 250),
+        )
+        lines += _lines(
+            f"full text with filters, {who}{when}", *_times(desk, who, FILTERED, when), None, None
+        )
     return lines
 
 
-def _times(desk: Desk, who: str, asked: dict[str, Arguments], when: str) -> dict[str, list[float]]:
+def _times(
+    desk: Desk, who: str, asked: dict[str, Arguments], when: str
+) -> tuple[dict[str, list[float]], float]:
+    """Milliseconds of every request, first and second pages alike, by what was asked; and PostgreSQL's CPU for one of them."""
+    postgres = desk.process("postgres")
+    used = 0.0
     person = somebody(desk, PEOPLE[who])
     asking = asking_as(desk, person)
     times = {}
@@ -61,18 +74,22 @@ def _times(desk: Desk, who: str, asked: dict[str, Arguments], when: str) -> dict
         asking.answer("list_tickets", arguments)
         second = asking.answer("list_tickets", arguments)["next_cursor"]
         pages = [arguments, {**arguments, "cursor": second}] if second else [arguments]
+        before = cpu_seconds(postgres)
         times[name] = [asking.milliseconds("list_tickets", page) for _ in range(REQUESTS) for page in pages]
+        used += cpu_seconds(postgres) - before
         call = call_of("list_tickets", arguments)
         keep_plans(desk.stack.database, f"search {who}, {name}{when}", "authenticated", person, call)
-    return times
+    return times, 1000 * used / sum(map(len, times.values()))
 
 
-def _lines(what: str, times: dict[str, list[float]], p95: float | None, worst: float | None) -> list[Line]:
+def _lines(
+    what: str, times: dict[str, list[float]], cpu: float, p95: Bar | None, worst: Bar | None
+) -> list[Line]:
     every = [each for of_one in times.values() for each in of_one]
     slowest = max(times, key=lambda name: max(times[name]))
     typical = max(times, key=lambda name: median(times[name]))
-    detail = f"median {median(every):.1f} ms; of {typical} {median(times[typical]):.1f} ms"
+    detail = f"median {median(every):.1f} ms; slowest: {typical}, {median(times[typical]):.1f} ms; CPU of PostgreSQL {cpu:.1f} ms"
     return [
-        Line(f"{what}: p95", quantiles(every, n=20)[-1], "ms", Bar("at most", p95) if p95 else None, detail),
-        Line(f"{what}: worst", max(every), "ms", Bar("at most", worst) if worst else None, slowest),
+        Line(f"{what}: p95", quantiles(every, n=20)[-1], "ms", p95, detail),
+        Line(f"{what}: worst", max(every), "ms", worst, slowest),
     ]
