@@ -23,7 +23,8 @@ select private.wire_time(created_at) || '_' || id from public.support_tickets
 where deleted_at is null and (%(customer)s::uuid is null or customer_id = %(customer)s::uuid)
 order by created_at desc, id desc offset %(depth)s limit 1
 """
-FROM_END_TO_END = re.compile(r"Seq Scan on (support_tickets|ticket_search)")
+# A list whose filter has no index looks at a great many rows and drops them; a count that is capped may read a table as it lies.
+LOST = re.compile(r"Rows Removed by (?:Filter|Index Recheck): \d{6,}")
 
 
 def measure_lists(desk: Desk, say: Say) -> list[Line]:
@@ -118,7 +119,7 @@ def _without_index(desk: Desk, people: dict[str, Person], filters: dict[str, Arg
         f"{who}, {name}"
         for who, person in people.items()
         for name, given in filters.items()
-        if FROM_END_TO_END.search(
+        if LOST.search(
             keep_plans(
                 desk.stack.database,
                 f"list {who}, {name}",
@@ -129,5 +130,9 @@ def _without_index(desk: Desk, people: dict[str, Person], filters: dict[str, Arg
         )
     ]
     return Line(
-        "lists that read a table from end to end", len(missed), "", Bar("at most", 0), "; ".join(missed)
+        "filters without their index: lists that pass over 100,000 rows or more",
+        len(missed),
+        "",
+        Bar("at most", 0),
+        "; ".join(missed),
     )
