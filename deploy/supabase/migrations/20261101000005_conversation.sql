@@ -131,17 +131,6 @@ begin
 end
 $$;
 
-create function private.words(given text)
-returns tsvector
-language plpgsql
-immutable
-set search_path = ''
-as $$
-begin
-  return to_tsvector('pg_catalog.english', given);
-end
-$$;
-
 create function private.ticket_words(t public.support_tickets)
 returns tsvector
 language plpgsql
@@ -149,7 +138,8 @@ immutable
 set search_path = ''
 as $$
 begin
-  return setweight(private.words(t.subject), 'A') || setweight(private.words(t.description), 'B')
+  return setweight(to_tsvector('pg_catalog.english', t.subject), 'A')
+    || setweight(to_tsvector('pg_catalog.english', t.description), 'B')
     || array_to_tsvector(array_remove(array[
       private.customer_mark(t.customer_id), private.branch_mark(t.branch_id), private.time_mark(private.time_unit(t.created_at))
     ], null));
@@ -181,7 +171,7 @@ as $$
 begin
   -- A tsvector holds at most 1 MB: a very long conversation stays searchable by what came before.
   update private.ticket_search
-  set words = words || private.words(new.body)
+  set words = words || to_tsvector('pg_catalog.english', new.body)
   where ticket_id = new.ticket_id and length(words) < 10000;
   return null;
 end
