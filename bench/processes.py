@@ -10,7 +10,7 @@ PROC = Path("/proc")
 
 def cpu_seconds(pid: int) -> float:
     """User and system time of the process, its living children and those it has waited for; in ticks of 10 ms."""
-    return sum(sum(map(int, _stat(one)[11:15])) for one in (pid, *children(pid))) * TICK
+    return sum(map(_ticks, (pid, *children(pid)))) * TICK
 
 
 def memory_megabytes(pid: int) -> float:
@@ -28,6 +28,13 @@ def children(pid: int) -> Iterator[int]:
 def _proportional_kilobytes(pid: int) -> int:
     lines = (PROC / str(pid) / "smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+def _ticks(pid: int) -> int:
+    try:
+        return sum(map(int, _stat(pid)[11:15]))
+    except (FileNotFoundError, ProcessLookupError):
+        return 0  # it has ended since it was listed, and its parent counts it by now
 
 
 def _parent(pid: int) -> int | None:
