@@ -9,7 +9,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --quiet install --require-hashes
 NPM := npm install --no-save --no-audit --no-fund --loglevel=error --prefix
 LOCAL := .venv/local.stamp deploy/local/node_modules/.stamp
 TOOLS := .venv/training.stamp .venv/tests.stamp $(LOCAL) tests/node_modules/.stamp
-LOCKS := requirements.txt deploy/local/requirements.txt deploy/requirements.txt training/requirements.txt tests/requirements.txt
+LOCKS := requirements.txt deploy/local/requirements.txt deploy/requirements.txt training/requirements.txt tests/requirements.txt bench/peer/requirements.txt
 
 .PHONY: help
 help: ## Show this
@@ -23,11 +23,19 @@ run: $(LOCAL) ## Serve everything on this machine until Ctrl-C (a Supabase of yo
 test: $(TOOLS) ## Run the tests on a stack of their own (make test ARGS='-k auth')
 	@$(PY) -m pytest $(ARGS)
 
+.PHONY: bench
+bench: $(TOOLS) bench/load/node_modules/.stamp build/bench/peer/.stamp ## Measure, into build/bench (BENCH=name: one part; BENCH=million: the million-row parts)
+	@$(PY) -m bench $(BENCH)
+
+.PHONY: figures
+figures: $(TOOLS) ## Put what `make bench` found into the README
+	@$(PY) -m bench.table
+
 .PHONY: check
 check: $(TOOLS) ## Lint, format, types, locks
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
-	$(PY) -m mypy shared deploy training tests
+	$(PY) -m mypy shared deploy training tests bench
 	@# Every function's file is called main, and mypy takes one of a name at a time.
 	for main in functions/*/main.py; do $(PY) -m mypy --no-explicit-package-bases $$main || exit 1; done
 	$(PY) -m pip check
@@ -54,7 +62,7 @@ reset: $(LOCAL) ## Forget the local data and keys
 
 .PHONY: clean
 clean: ## Remove everything that can be made again; data stays
-	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .hypothesis deploy/local/node_modules tests/node_modules
+	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .hypothesis deploy/local/node_modules tests/node_modules bench/load/node_modules
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .PHONY: lock
@@ -64,7 +72,7 @@ lock: build/lock/bin/uv ## Pin again what the *.in files and package.json ask fo
 	  build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --custom-compile-command 'make lock' $(ARGS) $${lock%.txt}.in --output-file $$lock || exit 1; \
 	done
-	for folder in deploy/local tests; do npm install --package-lock-only --prefix $$folder || exit 1; done
+	for folder in deploy/local tests bench/load; do npm install --package-lock-only --prefix $$folder || exit 1; done
 
 build/lock/bin/uv: $(PY)
 	$(PY) -m venv build/lock
@@ -92,6 +100,12 @@ $(PY):
 .venv/tests.stamp: tests/requirements.txt .venv/local.stamp
 	@echo 'Installing the Python packages of the tests'
 	@$(PIP) -r requirements.txt -r deploy/local/requirements.txt -r tests/requirements.txt
+	@touch $@
+
+build/bench/peer/.stamp: bench/peer/requirements.txt | $(PY)
+	@echo 'Installing what is compared with'
+	@$(PY) -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
 	@touch $@
 
 %/node_modules/.stamp: %/package.json %/package-lock.json

@@ -1,12 +1,15 @@
 """What people can and cannot read."""
 
+from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import httpx
+import psycopg
 import pytest
 
 from deploy.local.migrations import Connection
-from tests.cast import Client, NewPerson, Person
+from tests.cast import Client, NewPerson, Person, RunningStack
 from tests.contract import assert_problem
 from tests.payloads import TICKETS, file
 
@@ -167,6 +170,94 @@ class TestList:
         self, query: str, path: str, api: Client, customer: Person
     ) -> None:
         assert_problem(api(customer).get(f"/list-tickets?{query}"), 422, "invalid", path)
+
+
+# Three in five say "lantern", but none of the last fifth; two of each three hundred say "zeppelin". The days between them vary.
+MANY = """
+insert into public.support_tickets (customer_id, branch_id, issue_type, category, subject, description, status, created_at)
+select %(customer)s, %(branch)s, 'other', 'other', 'Ticket ' || n,
+  'words' || case when n %% 5 < 3 and n < 4000 then ' lantern' else '' end || case when n %% 300 < 2 then ' zeppelin' else '' end,
+  case when n %% 4 = 0 then 'open' else 'in_progress' end,
+  '2025-01-01T00:00:00Z'::timestamptz + n * interval '1 minute' + (n / 500) ^ 2 * interval '1 day'
+from generate_series(1, 5000) as n
+"""
+MATCHES = """
+select t.ticket_number from public.support_tickets t
+where t.customer_id = %s and t.description like %s and t.status = any (%s) order by t.created_at, t.id
+"""
+
+
+@pytest.fixture(scope="module")
+def filer(stack: RunningStack) -> Iterator[tuple[UUID, str]]:
+    """Who has filed 5,000 tickets, id and token; they are no other test's business, and gone afterwards."""
+    user = uuid4()
+    with psycopg.connect(stack.database_url, autocommit=True) as connection:
+        connection.execute(
+            "insert into auth.users (id, email) values (%s, %s)", [user, f"{user}@example.com"]
+        )
+        connection.execute(MANY, {"customer": user, "branch": "harbour"})
+        connection.execute("analyze private.ticket_search, public.support_tickets")
+        yield user, stack.token(user, None)
+        connection.execute("delete from public.support_tickets where customer_id = %s", [user])
+
+
+class TestSearch:
+    @pytest.mark.parametrize("sort", ["-created_at", "created_at", "-updated_at"])
+    @pytest.mark.parametrize(
+        ("word", "status"),
+        [("lantern", ["open", "in_progress"]), ("lantern", ["open"]), ("zeppelin", ["open", "in_progress"])],
+    )
+    def test_pages_of_a_search_miss_nothing_and_repeat_nothing(
+        self,
+        word: str,
+        status: list[str],
+        sort: str,
+        stack: RunningStack,
+        filer: tuple[UUID, str],
+        db: Connection,
+    ) -> None:
+        customer, token = filer
+        expected = [str(number) for (number,) in db.execute(MATCHES, [customer, f"%{word}%", status])]
+        headers = {"Authorization": f"Bearer {token}"}
+        seen: list[str] = []
+        with httpx.Client(base_url=stack.rest_url, headers=headers, timeout=30, trust_env=False) as client:
+            asked: dict[str, Any] = {"q": word, "status": status, "sort": sort, "page_limit": 100}
+            while True:
+                answer = client.post("/rpc/list_tickets", json=asked)
+                assert answer.status_code == 200, answer.text
+                seen += numbers(answer.json())
+                assert answer.json()["total"] == min(len(expected), 200)
+                assert answer.json()["total_is_capped"] is (len(expected) > 200)
+                asked["cursor"] = answer.json()["next_cursor"]
+                if asked["cursor"] is None:
+                    break
+        if sort == "-updated_at":
+            assert sorted(seen) == sorted(expected)
+        else:
+            assert seen == (expected if sort == "created_at" else expected[::-1])
+
+    def test_an_agent_of_a_branch_finds_what_the_branch_has(
+        self, api: Client, person: NewPerson, filer: tuple[UUID, str]
+    ) -> None:
+        ours = person("agent", display_name="Ours", branch_id="harbour")
+        theirs = person("agent", display_name="Theirs", branch_id="airport")
+        for word in ("lantern", "zeppelin"):
+            assert len(numbers(api(ours).get(f"/list-tickets?q={word}").json())) == 20
+            assert api(theirs).get(f"/list-tickets?q={word}").json()["total"] == 0
+
+    def test_a_time_can_be_searched(self, api: Client, agent: Person, filer: tuple[UUID, str]) -> None:
+        span = "created_after=2025-01-01T00:00:00Z&created_before=2025-01-01T00:11:00Z"
+        answer = api(agent).get(f"/list-tickets?q=lantern&{span}").json()
+        assert answer["total"] == 6
+
+    def test_words_of_no_meaning_find_nothing(self, api: Client, customer: Person) -> None:
+        file(api(customer))
+        assert api(customer).get("/list-tickets?q=the").json()["total"] == 0
+
+    def test_a_number_is_found(self, api: Client, customer: Person, other: Person) -> None:
+        number = file(api(customer))["ticket_number"]
+        assert numbers(api(customer).get(f"/list-tickets?q={number.lower()}").json()) == [number]
+        assert numbers(api(other).get(f"/list-tickets?q={number}").json()) == []
 
 
 class TestDetail:

@@ -82,6 +82,7 @@ def test_a_deleted_person_leaves_the_ticket_and_nothing_of_themselves(
         select to_jsonb(t)::text || coalesce((select string_agg(to_jsonb(e)::text, '') from public.ticket_events e
           where e.ticket_id = t.id), '') || coalesce((select string_agg(to_jsonb(m)::text, '')
           from public.ticket_messages m where m.ticket_id = t.id), '')
+          || (select s.words::text from private.ticket_search s where s.ticket_id = t.id)
         from public.support_tickets t where t.ticket_number = %s
     """
     (everything,) = db.execute(query, [named]).fetchone()

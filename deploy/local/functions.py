@@ -63,13 +63,17 @@ def load_functions() -> list[Function]:
     return [function for function in functions if function.source.exists()]
 
 
+def serving_command(source: Path, entry_point: str, port: int, *options: str) -> list[str]:
+    """How functions-framework serves one function; the options are the interpreter's."""
+    target = ["--target", entry_point, "--source", str(source)]
+    address = ["--host", "127.0.0.1", "--port", str(port)]
+    return [sys.executable, *options, "-m", "functions_framework", "--asgi", *target, *address]
+
+
 @contextmanager
 def run_function(home: Path, function: Function, env: Mapping[str, str], port: int) -> Iterator[Part]:
     """One function behind functions-framework, with that environment alone."""
-    entry_point = function.name.replace("-", "_")
-    target = ["--target", entry_point, "--source", str(function.source)]
-    address = ["--host", "127.0.0.1", "--port", str(port)]
-    command = [sys.executable, "-m", "functions_framework", "--asgi", *target, *address]
+    command = serving_command(function.source, function.name.replace("-", "_"), port)
     # The framework's own answer, without the function: it may need parts that are not up yet.
     ready = answering(port, "/robots.txt", status=404)
     with running(

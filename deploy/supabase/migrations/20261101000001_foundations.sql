@@ -156,6 +156,9 @@ immutable
 set search_path = ''
 as $$
 begin
+  if cardinality(urls) = 0 then
+    return '[]';
+  end if;
   return (
     select case when cardinality(urls) > 10 then private.problem(path, 'must have at most 10 URLs') else '[]'::jsonb end
       || coalesce(

@@ -60,10 +60,14 @@ comment on column public.support_tickets.version is 'Moves with what agents edit
 comment on column public.support_tickets.first_responded_at is 'The first public reply of a human agent.';
 comment on column public.support_tickets.last_response_at is 'The last public message of anybody.';
 
--- Every list is newest first inside one filter, so each index ends in (created_at, id), the keyset.
-create index support_tickets_customer on public.support_tickets (customer_id, created_at desc, id desc);
-create index support_tickets_assigned on public.support_tickets (assigned_to, created_at desc, id desc);
-create index support_tickets_category on public.support_tickets (category, created_at desc, id desc);
+-- Every list is newest first inside one filter, so each index ends in (created_at, id), the keyset. Each knows what is deleted,
+-- so that a count reads the index alone; those of foreign keys have to hold the deleted tickets too.
+create index support_tickets_customer on public.support_tickets (customer_id, created_at desc, id desc)
+  include (deleted_at);
+create index support_tickets_assigned on public.support_tickets (assigned_to, created_at desc, id desc)
+  include (deleted_at);
+create index support_tickets_category on public.support_tickets (category, created_at desc, id desc)
+  include (deleted_at);
 create index support_tickets_status on public.support_tickets (status, created_at desc, id desc)
   where deleted_at is null;
 create index support_tickets_priority on public.support_tickets (priority, created_at desc, id desc)
@@ -71,8 +75,9 @@ create index support_tickets_priority on public.support_tickets (priority, creat
 create index support_tickets_created on public.support_tickets (created_at desc, id desc) where deleted_at is null;
 create index support_tickets_updated on public.support_tickets (updated_at desc, id desc) where deleted_at is null;
 create index support_tickets_branch on public.support_tickets (branch_id, created_at desc, id desc)
-  where branch_id is not null;
-create index support_tickets_escalated on public.support_tickets (created_at desc, id desc) where escalated;
+  where branch_id is not null and deleted_at is null;
+create index support_tickets_escalated on public.support_tickets (created_at desc, id desc)
+  where escalated and deleted_at is null;
 create index support_tickets_context on public.support_tickets using gin (context jsonb_path_ops);
 
 create policy select_own_or_as_agent on public.support_tickets for select to authenticated

@@ -68,21 +68,6 @@ begin
 end
 $$;
 
-create function private.row_changes(old_row jsonb, new_row jsonb)
-returns jsonb
-language plpgsql
-immutable
-set search_path = ''
-as $$
-begin
-  return (
-    select coalesce(jsonb_object_agg(n.key, jsonb_build_array(old_row -> n.key, n.value)), '{}')
-    from jsonb_each(new_row) n
-    where n.value is distinct from coalesce(old_row -> n.key, 'null')
-  );
-end
-$$;
-
 -- The row of the ticket is locked by whoever writes an event, so seq has no gaps and no ties.
 create function private.record_event(ticket uuid, kind text, actor text, changes jsonb default '{}')
 returns void
@@ -109,7 +94,6 @@ as $$
   end
 $$;
 
--- Set-based, so that a sweep over a thousand tickets writes its events in one statement.
 create function private.record_created()
 returns trigger
 language plpgsql
@@ -118,9 +102,10 @@ set search_path = ''
 as $$
 begin
   insert into public.ticket_events (ticket_id, seq, type, actor, actor_id, changes)
-  select n.id, 1, 'created', private.actor_on(n.customer_id), private.caller(),
-    private.row_changes('{}', to_jsonb(n))
-  from added n;
+  select new.id, 1, 'created', private.actor_on(new.customer_id), private.caller(),
+    jsonb_object_agg(f.key, jsonb_build_array(null, f.value))
+  from jsonb_each(to_jsonb(new)) as f
+  where f.value <> 'null';
   return null;
 end
 $$;
@@ -140,6 +125,9 @@ begin
   update public.ticket_messages m
   set author_id = null
   where m.ticket_id = new.id and m.author_id = old.customer_id;
+  update private.ticket_search s
+  set words = ts_delete(s.words, private.customer_mark(old.customer_id))
+  where s.ticket_id = new.id;
   return null;
 end
 $$;
@@ -147,8 +135,9 @@ $$;
 create trigger tickets_20_forget_requester after update on public.support_tickets
   for each row when (old.customer_id is not null and new.customer_id is null) execute function private.forget_requester();
 
--- The plan is made for the first change that a connection sees, of one row most often, and kept: without nested loops it is as
--- good for a thousand. `offset 0` has the changes of a row worked out once, and not for each mention of them.
+-- Set-based, so that a sweep over a thousand tickets writes its events in one statement. The plan is made for the first change
+-- that a connection sees, of one row most often, and kept: without nested loops it is as good for a thousand. `offset 0` has
+-- the rows and their changes worked out once, and not for each mention of them.
 create function private.record_changed()
 returns trigger
 language plpgsql
@@ -164,19 +153,26 @@ begin
     private.actor_on(d.customer_id), private.caller(),
     case when d.loses_requester then private.without_requester(d.changes) else d.changes end
   from (
-    select n.id, n.customer_id, o.customer_id is not null and n.customer_id is null as loses_requester,
-      private.row_changes(to_jsonb(o), to_jsonb(n)) as changes
-    from before o join after n using (id)
+    select r.id, r.customer_id, r.loses_requester, (
+      select jsonb_object_agg(f.key, jsonb_build_array(r.old_row -> f.key, f.value))
+      from jsonb_each(r.new_row) as f
+      where f.value <> r.old_row -> f.key
+    ) as changes
+    from (
+      select n.id, n.customer_id, o.customer_id is not null and n.customer_id is null as loses_requester,
+        to_jsonb(o) as old_row, to_jsonb(n) as new_row
+      from before o join after n using (id)
+      offset 0
+    ) as r
     offset 0
   ) as d
-  where d.changes <> '{}';
+  where d.changes is not null;
   return null;
 end
 $$;
 
 create trigger tickets_20_record_created after insert on public.support_tickets
-  referencing new table as added
-  for each statement execute function private.record_created();
+  for each row execute function private.record_created();
 
 create trigger tickets_20_record_changed after update on public.support_tickets
   referencing old table as before new table as after

@@ -92,24 +92,38 @@ create index ticket_clocks_edition on private.ticket_clocks (edition)
 
 create function private.policy_for(ticket_category text, ticket_priority text)
 returns public.sla_policies
-language sql
+language plpgsql
 stable
 security definer
 set search_path = ''
 as $$
-  select p.* from public.sla_policies p
+declare
+  policy public.sla_policies;
+begin
+  select p.* into policy from public.sla_policies p
   where p.priority = ticket_priority and (p.category = ticket_category or p.category is null)
   order by p.category nulls last
-  limit 1
+  limit 1;
+  return policy;
+end
 $$;
 
 create function private.calendar_of(policy public.sla_policies)
 returns public.business_calendars
-language sql
+language plpgsql
 stable
 security definer
 set search_path = ''
-as $$ select b.* from public.business_calendars b where b.slug = policy.calendar $$;
+as $$
+declare
+  calendar public.business_calendars;
+begin
+  if policy.calendar is not null then
+    select b.* into calendar from public.business_calendars b where b.slug = policy.calendar;
+  end if;
+  return calendar;
+end
+$$;
 
 create function private.is_running(status text)
 returns boolean

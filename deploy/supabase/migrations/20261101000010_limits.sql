@@ -96,11 +96,12 @@ set search_path = ''
 as $$
 declare
   earlier private.idempotency;
-  request_sha256 text := private.sha256(request::text);
+  request_sha256 text;
 begin
   if replayed_answer.key is null then
     return null;
   end if;
+  request_sha256 := private.sha256(request::text);
   if replayed_answer.key !~ '^[\x21-\x7e]{1,255}$' then
     perform private.fail_fields(
       private.problem('idempotency_key', 'must be 1 to 255 printable ASCII characters without blanks'));
@@ -124,14 +125,18 @@ $$;
 
 create function private.remember_answer(caller text, action text, key text, answer jsonb)
 returns jsonb
-language sql
+language plpgsql
 security definer
 set search_path = ''
 as $$
-  update private.idempotency i
-  set answer = remember_answer.answer
-  where i.caller = remember_answer.caller and i.action = remember_answer.action and i.key = remember_answer.key;
-  select remember_answer.answer
+begin
+  if remember_answer.key is not null then
+    update private.idempotency i
+    set answer = remember_answer.answer
+    where i.caller = remember_answer.caller and i.action = remember_answer.action and i.key = remember_answer.key;
+  end if;
+  return remember_answer.answer;
+end
 $$;
 
 -- Deliveries: what has sent us something says which sending it was, so that the same one again does nothing.

@@ -163,6 +163,11 @@ as $$
 declare
   actor text := coalesce(current_setting('supadesk.actor', true), '');
 begin
+  if not exists (
+    select from added n join public.ticket_categories c on c.slug = n.category where c.auto_reply is not null
+  ) then
+    return null;
+  end if;
   perform set_config('supadesk.actor', 'system', true);
   perform private.post_message(
     t, 'system', null, left(private.render_template(r.slug, private.template_variables(t, null)), 20000), false, '{}')

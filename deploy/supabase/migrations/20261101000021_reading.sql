@@ -82,9 +82,25 @@ begin
 end
 $$;
 
--- The condition of a list as SQL text. Whose tickets they are is said here as well as in the policies: the index is then
--- used by what the statement asks, and the owner's rights show nobody else's rows.
-create function private.ticket_condition(f jsonb, me uuid, is_queue boolean)
+-- Whose tickets a list shows, as SQL text. It is said in the statement as well as in the policies: the index is then used by
+-- what the statement asks, and the owner's rights show nobody else's rows.
+create function private.visible_condition(me uuid, is_queue boolean)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return case
+    when not is_queue then format('t.customer_id = %L', me)
+    when private.agent_branch() is not null then format('t.branch_id = %L', private.agent_branch())
+    else 'true'
+  end;
+end
+$$;
+
+-- What was asked of a list, as SQL text.
+create function private.ticket_condition(f jsonb, me uuid)
 returns text
 language plpgsql
 stable
@@ -93,8 +109,6 @@ as $$
 begin
   return concat_ws(' and ',
     't.deleted_at is null',
-    case when not is_queue then format('t.customer_id = %L', me) end,
-    case when is_queue and private.agent_branch() is not null then format('t.branch_id = %L', private.agent_branch()) end,
     private.one_of('status', f -> 'status'),
     private.one_of('priority', f -> 'priority'),
     private.one_of('category', f -> 'category'),
@@ -107,12 +121,7 @@ begin
     't.created_at >= ' || quote_literal((f ->> 'created_after')::timestamptz),
     't.created_at < ' || quote_literal((f ->> 'created_before')::timestamptz),
     private.context_condition(f -> 'context'),
-    case
-      when f ->> 'q' ~* '^\s*SUP-[0-9]+\s*$' then format('t.ticket_number = %L', upper(btrim(f ->> 'q')))
-      when f ->> 'q' is not null then format(
-        'exists (select from private.ticket_search s where s.ticket_id = t.id '
-        'and s.words @@ websearch_to_tsquery(''pg_catalog.english'', %L))', f ->> 'q')
-    end
+    't.ticket_number = ' || quote_literal(f ->> 'ticket_number')
   );
 end
 $$;
@@ -130,6 +139,194 @@ begin
     'next_cursor', case when jsonb_array_length(rows) > page_limit
       then (rows -> (page_limit - 1) ->> sort_column) || '_' || (rows -> (page_limit - 1) ->> 'ticket_id') end
   );
+end
+$$;
+
+create function private.cursor_moment(f jsonb)
+returns timestamptz
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return split_part(f ->> 'cursor', '_', 1);
+end
+$$;
+
+-- Where a page goes on; `moment` is the column that the list is sorted by.
+create function private.after_cursor(f jsonb, moment text)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return case when f ? 'cursor' then format('and (%s, t.id) %s (%L, %L)',
+    moment, case when f ->> 'sort' like '-%' then '<' else '>' end,
+    private.cursor_moment(f), split_part(f ->> 'cursor', '_', 2)::uuid) end;
+end
+$$;
+
+-- Full text. GIN gives hits in no order, and the newest of 300,000 take half a second; walking the tickets from the newest on
+-- takes seconds when the word is rare, or has not been used lately. So a common word is looked for in the newest stretch of
+-- time first, which the index reads without the rest, and in longer ones until there is enough; a rarer one at once in all.
+
+create function private.search_query(q text, requester uuid)
+returns tsquery
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  query tsquery := websearch_to_tsquery('pg_catalog.english', q);
+begin
+  return case
+    when numnode(query) = 0 then query
+    when requester is not null then query && format('%L', private.customer_mark(requester))::tsquery
+    when private.agent_branch() is not null then query && format('%L', private.branch_mark(private.agent_branch()))::tsquery
+    else query
+  end;
+end
+$$;
+
+-- What was filed from `since` to `until`, as SQL text. For the index on words it is at most 17 prefixes of time marks, which
+-- reach a little further on either side.
+create function private.filed_condition(since timestamptz, until timestamptz)
+returns text
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+  first bigint := private.time_unit(since);
+  last bigint := private.time_unit(until);
+  digits integer := 6;
+begin
+  while last - first > 16 loop
+    first := first / 16;
+    last := last / 16;
+    digits := digits - 1;
+  end loop;
+  return (
+    select format(
+      'and s.words @@ %L and t.created_at between %L and %L',
+      string_agg(format('%L:*', private.time_mark(unit, digits)), '|'), since, until)
+    from generate_series(first, last) as unit
+  );
+end
+$$;
+
+-- What the planner expects, from its statistics of words. Volatile because EXPLAIN is refused elsewhere.
+create function private.estimated_rows(statement text)
+returns double precision
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  plan jsonb;
+begin
+  execute 'explain (format json) ' || statement into plan;
+  return greatest(1, (plan -> 0 -> 'Plan' ->> 'Plan Rows')::double precision);
+end
+$$;
+
+-- The first `most` tickets of a search, in its order: from the stretch of time at its beginning that should hold three times as
+-- many, and from longer ones while it does not. By time of change there is nothing to cut a stretch from: a common word is
+-- found by walking from the last change on, and `offset 0` keeps the planner from doing so for a rare one.
+create function private.search_hits(f jsonb, condition text, query tsquery, most integer)
+returns uuid[]
+language plpgsql
+stable
+set search_path = ''
+set random_page_cost = 1.1
+set max_parallel_workers_per_gather = 0
+as $$
+declare
+  direction text := case when f ->> 'sort' like '-%' then 'desc' else 'asc' end;
+  by_creation boolean := ltrim(f ->> 'sort', '-') = 'created_at';
+  moment text := case when by_creation then 's.created_at' else 't.updated_at' end;
+  source text := format(
+    'select t.id, %s as moment from private.ticket_search s join public.support_tickets t on t.id = s.ticket_id where %s %s',
+    moment, condition, private.after_cursor(f, moment));
+  share double precision := 3 * most / private.estimated_rows(source || format(' and s.words @@ %L', query));
+  is_rare boolean := share > 0.1;
+  since timestamptz;
+  until timestamptz;
+  hits uuid[];
+begin
+  select min(t.created_at), max(t.created_at) into since, until from public.support_tickets t where t.deleted_at is null;
+  since := greatest(since, (f ->> 'created_after')::timestamptz, case when direction = 'asc' then private.cursor_moment(f) end);
+  until := least(until, (f ->> 'created_before')::timestamptz, case when direction = 'desc' then private.cursor_moment(f) end);
+  loop
+    execute format(
+      'select array(select hit.id from (%s and s.words @@ %L %s) as hit order by hit.moment %s, hit.id %4$s limit %5$s)',
+      source,
+      query,
+      case
+        when by_creation and share < 0.3 and direction = 'desc'
+          then private.filed_condition(until - (until - since) * share, until)
+        when by_creation and share < 0.3
+          then private.filed_condition(since, since + (until - since) * share)
+        when is_rare and not by_creation then 'offset 0'
+      end,
+      direction,
+      most)
+      into hits;
+    exit when cardinality(hits) = most or share >= 0.3 or not by_creation;
+    share := share * 8;
+  end loop;
+  return hits;
+end
+$$;
+
+create function private.search_tickets(f jsonb, me uuid, is_queue boolean)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  page_limit integer := f ->> 'page_limit';
+  page_offset integer := f ->> 'page_offset';
+  countable integer := 200;
+  query tsquery := private.search_query(f ->> 'q', case when not is_queue then me end);
+  condition text := private.ticket_condition(f, me);
+  hits uuid[] := private.search_hits(f - 'cursor', condition, query, greatest(countable, page_offset + page_limit) + 1);
+  total integer := cardinality(hits);
+  rows jsonb;
+begin
+  if f ? 'cursor' then
+    hits := private.search_hits(f, condition, query, page_offset + page_limit + 1);
+  end if;
+  execute format(
+    'select coalesce(jsonb_agg(private.ticket_summary(t) order by hit.place), ''[]'')'
+    'from unnest($1) with ordinality as hit (id, place) join public.support_tickets t using (id) where %s',
+    private.visible_condition(me, is_queue))
+    into rows using hits[page_offset + 1 : page_offset + page_limit + 1];
+  return private.list_page(rows, page_limit, ltrim(f ->> 'sort', '-'))
+    || jsonb_build_object('total', least(total, countable), 'total_is_capped', total > countable);
+end
+$$;
+
+-- How many tickets a list has, 10,001 standing for all that are more. The policies read columns that are in no index, and ten
+-- thousand rows for a number is too much: so the owner counts, and the statement says whose tickets. The rows come under RLS.
+create function private.count_tickets(f jsonb)
+returns integer
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  me uuid := private.require_caller();
+  is_queue boolean := private.is_agent() and coalesce(f ->> 'scope' = 'queue', true);
+  total integer;
+begin
+  execute format('select count(*) from (select from public.support_tickets t where %s and %s limit 10001) as counted',
+    private.visible_condition(me, is_queue), private.ticket_condition(f, me))
+    into total;
+  return total;
 end
 $$;
 
@@ -152,17 +349,16 @@ begin
   if is_queue and not private.is_agent() then
     perform private.fail('SD403', 'The queue is for agents; ask for scope=mine.');
   end if;
-  condition := private.ticket_condition(f, me, is_queue);
-  execute format('select count(*) from (select from public.support_tickets t where %s limit 10001) as counted', condition)
-    into total;
+  if f ? 'q' then
+    return private.search_tickets(f, me, is_queue);
+  end if;
+  condition := private.visible_condition(me, is_queue) || ' and ' || private.ticket_condition(f, me);
+  total := private.count_tickets(f);
   execute format(
     'select coalesce(jsonb_agg(private.ticket_summary(page) order by page.%1$I %2$s, page.id %2$s), ''[]'') from ('
     '  select t.* from public.support_tickets t where %3$s %4$s order by t.%1$I %2$s, t.id %2$s limit %5$s offset %6$s'
     ') as page',
-    sort_column, direction, condition,
-    case when f ->> 'cursor' is not null then format(
-      'and (t.%I, t.id) %s (%L, %L)', sort_column, case direction when 'desc' then '<' else '>' end,
-      split_part(f ->> 'cursor', '_', 1)::timestamptz, split_part(f ->> 'cursor', '_', 2)::uuid) end,
+    sort_column, direction, condition, private.after_cursor(f, 't.' || sort_column),
     (f ->> 'page_limit')::integer + 1, f ->> 'page_offset')
     into rows;
   return private.list_page(rows, (f ->> 'page_limit')::integer, sort_column)
@@ -170,7 +366,7 @@ begin
 end
 $$;
 
-create function private.search_tickets(f jsonb)
+create function private.list_tickets_as_owner(f jsonb)
 returns jsonb
 language sql
 stable
@@ -178,8 +374,8 @@ security definer
 set search_path = ''
 as $$ select private.list_tickets(f) $$;
 
-comment on function private.search_tickets is
-  'list_tickets as the owner, for conditions that have no index under RLS; the statement names whose tickets it reads.';
+comment on function private.list_tickets_as_owner is
+  'list_tickets for conditions that have no index under RLS; the statement names whose tickets it reads.';
 
 create function public.list_tickets(
   scope text default null, status text[] default null, priority text[] default null, category text[] default null,
@@ -194,13 +390,15 @@ security invoker
 set search_path = ''
 as $$
 declare
+  is_number boolean := coalesce(q ~* '^\s*SUP-[0-9]+\s*$', false);
   f jsonb := jsonb_strip_nulls(jsonb_build_object(
     'scope', scope, 'status', status, 'priority', priority, 'category', category, 'assigned_to', assigned_to,
     'escalated', escalated, 'created_after', created_after, 'created_before', created_before, 'context', context,
-    'q', nullif(btrim(q), ''), 'sort', coalesce(sort, '-created_at'), 'cursor', cursor,
+    'q', case when not is_number then nullif(btrim(q), '') end, 'ticket_number', case when is_number then upper(btrim(q)) end,
+    'sort', coalesce(sort, '-created_at'), 'cursor', cursor,
     'page_offset', coalesce(page_offset, 0), 'page_limit', coalesce(page_limit, 20)));
 begin
-  return case when f ? 'q' or f ? 'context' then private.search_tickets(f) else private.list_tickets(f) end;
+  return case when f ? 'q' or f ? 'context' then private.list_tickets_as_owner(f) else private.list_tickets(f) end;
 end
 $$;
 
@@ -341,9 +539,9 @@ comment on function public.get_ticket is
 
 revoke execute on all functions in schema private from public;
 grant execute on function
-  private.list_problems(jsonb), private.ticket_condition(jsonb, uuid, boolean), private.one_of(text, jsonb),
+  private.list_problems(jsonb), private.visible_condition(uuid, boolean), private.ticket_condition(jsonb, uuid), private.one_of(text, jsonb),
   private.context_condition(jsonb),
-  private.list_tickets(jsonb), private.list_page(jsonb, integer, text), private.search_tickets(jsonb),
+  private.list_tickets(jsonb), private.list_page(jsonb, integer, text), private.count_tickets(jsonb), private.list_tickets_as_owner(jsonb), private.cursor_moment(jsonb), private.after_cursor(jsonb, text),
   private.fail_fields(jsonb), private.problem(text, text), private.choice_problem(text, text, text[]), private.is_uuid(text)
 to authenticated;
 grant execute on function private.get_ticket(text, text) to anon, authenticated;

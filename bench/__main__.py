@@ -1,0 +1,68 @@
+"""The runner behind `make bench`: parts by name, else all that are not run on request only."""
+
+import os
+import sys
+import time
+from functools import partial
+from types import ModuleType
+
+from bench.figures import Line, NotMeasured, Result, Skipped, save
+from bench.parts import ON_REQUEST, PARTS
+from bench.table import SYMBOLS, shown, write
+from deploy.local.part import StackError
+
+
+def main(names: list[str]) -> int:
+    """Run them one after the other. A missed bar is told, and no error: the machine may have been busy."""
+    if unknown := set(names) - set(PARTS):
+        print(
+            f"There is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}.", file=sys.stderr
+        )
+        return 2
+    results = [run(name, PARTS[name]) for name in names or PARTS if names or name not in ON_REQUEST]
+    write()
+    missed = sum(len(result.missed) for result in results)
+    print(
+        f"\n{missed} bars missed. build/bench/table.md has all figures; `make figures` puts them into the README."
+    )
+    return 1 if any(result.missing.startswith("failed") for result in results) else 0
+
+
+def run(name: str, part: ModuleType) -> Result:
+    """Measure one part, show its lines and keep them."""
+    title = (part.__doc__ or name).splitlines()[0].rstrip(".")
+    print(f"\n{name}: {title}", flush=True)
+    begun = time.monotonic()
+    try:
+        lines, missing = tuple(part.measure(partial(_say, begun))), ""
+    except Skipped as reason:
+        lines, missing = (), f"skipped: {reason}"
+    except (NotMeasured, StackError) as failure:
+        lines, missing = (), f"failed: {failure}"
+    if missing:
+        print(f"  {missing}", flush=True)
+    result = Result(name, title, lines, missing, machine=machine())
+    save(result)
+    for line in lines:
+        print(f"  {told(line)}", flush=True)
+    return result
+
+
+def told(line: Line) -> str:
+    """A line of the table for the terminal."""
+    bar = f"{SYMBOLS[line.bar.kind]} {line.bar.value:g}" if line.bar else ""
+    met = "" if line.bar is None else "met" if line.bar.is_met(line.value) else "MISSED"
+    return f"{line.what:<60} {shown(line.value, line.unit, line.better):>12} {bar:>8} {met:<7} {line.detail}"
+
+
+def machine() -> str:
+    """What it ran on, as far as that explains absolute figures."""
+    return f"{os.cpu_count()} cores, Python {'.'.join(map(str, sys.version_info[:3]))}"
+
+
+def _say(begun: float, text: str) -> None:
+    print(f"  {time.monotonic() - begun:5.0f} s  {text}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,99 @@
+"""The desk that is measured: the local stack on free ports and temporary data, with many people in it.
+
+PostgreSQL runs as a normal server does: fsync, full_page_writes and synchronous_commit on, and initdb's own sizes
+(shared_buffers 128 MB). Linear and mail are off, quotas are out of the way; nobody calls by schedule.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from uuid import UUID
+
+from deploy.local.functions import Function, load_functions, run_function, serving_command
+from deploy.local.part import Part, running
+from deploy.local.ports import Ports, answering, free_ports
+from deploy.local.stack import Settings, Stack, run_stack
+from tests.cast import Person, RunningStack
+
+EMPTY = Path(__file__).with_name("empty") / "main.py"
+PEOPLE = """
+insert into auth.users (id, email, aud, role, created_at, email_confirmed_at)
+select id, 'person-' || id || '@example.com', 'authenticated', 'authenticated', now(), now()
+from (select gen_random_uuid() as id from generate_series(1, %s)) as new
+returning id, email
+"""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A running stack, and the folder that its parts keep their things in."""
+
+    home: Path
+    stack: Stack
+
+    def people(self, count: int) -> list[Person]:
+        """New customers, each with a token that outlives the run."""
+        with self.stack.database.connect() as connection:
+            rows = connection.execute(PEOPLE, (count,)).fetchall()
+        return [self.person(UUID(str(user)), str(email)) for user, email in rows]
+
+    def person(self, user: UUID, email: str) -> Person:
+        """Somebody who is in auth.users, with a token that outlives the run."""
+        token = RunningStack(self.stack).token(user, email, exp=int(time.time()) + 24 * 3600)
+        return Person(user, email, token)
+
+    def agent(self, role: str = "agent") -> Person:
+        """A new agent or admin."""
+        [person] = self.people(1)
+        with self.stack.database.connect() as connection:
+            connection.execute(
+                "insert into public.support_agents (user_id, role, display_name) values (%s, %s, 'Agent')",
+                (person.id, role),
+            )
+        return person
+
+    @contextmanager
+    def function(self, name: str) -> Iterator[tuple[str, Part]]:
+        """One function in a process of its own: its address and its part.
+
+        Nothing stands between it and the load, nor between it and PostgREST: the local gateways are no part of a deployment.
+        """
+        [function] = [function for function in load_functions() if function.name == name]
+        [port] = free_ports(1)
+        with run_function(self.home / f"{name}-{port}", function, self.environment(function), port) as part:
+            part.wait()
+            yield f"http://127.0.0.1:{port}", part
+
+    def environment(self, function: Function) -> dict[str, str]:
+        """What a function is given; a secret key of the older style, for only the gateway knows the new ones."""
+        known = self.stack.environment | {"SUPABASE_SECRET_KEY": self.stack.keys.legacy_key("service_role")}
+        return function.environment(known) | {"POSTGREST_URL": self.stack.rest_url}
+
+    @contextmanager
+    def empty_function(self) -> Iterator[tuple[str, Part]]:
+        """An async function that does nothing, served likewise."""
+        [port] = free_ports(1)
+        command = serving_command(EMPTY, "empty", port)
+        ready = answering(port, "/robots.txt", status=404)
+        with running("empty", command, home=self.home, env={}, ready=ready) as part:
+            part.wait()
+            yield f"http://127.0.0.1:{port}", part
+
+    def process(self, name: str) -> int:
+        """The process id of a part of the stack: postgres, postgrest, …"""
+        return int((self.home / "run" / f"{name}.pid").read_text())
+
+
+@contextmanager
+def running_desk() -> Iterator[Desk]:
+    """A desk until the block is left."""
+    with TemporaryDirectory(prefix="supadesk-bench-") as folder:
+        home = Path(folder)
+        settings = Settings(home, Ports.free(), durable=True, demo=False, minute=None)
+        with run_stack(settings, say=lambda line: None) as (stack, _):
+            with stack.database.connect() as connection:
+                connection.execute("update private.quota_limits set most = 10000")
+            yield Desk(home, stack)

@@ -1,0 +1,171 @@
+"""A request: through the function, and the ways without it."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+
+from bench.desk import Desk, running_desk
+from bench.figures import Bar, Line
+from bench.load import Ask, Load, bearer, load
+from bench.processes import cpu_seconds, memory_megabytes
+from bench.rounds import interleaved, ratios
+from deploy.local.stack import Say
+from tests.cast import Person
+
+PEOPLE = 320
+TICKETS_EACH = 25
+ROUNDS = {16: 5, 1: 3}
+SECONDS = 4.0
+TICKET = {
+    "subject": "The order shows the wrong delivery address",
+    "description": "Since this morning the order page shows my former address, although my profile has the new one. "
+    * 3,
+    "category": "technical",
+}
+EARLIER = """
+insert into public.support_tickets (customer_id, issue_type, category, subject, description, created_at)
+select id, 'support', 'technical', 'Subject ' || n, repeat('words of a ticket ', 20), now() - n * interval '1 hour'
+from auth.users, generate_series(1, %s) as n
+"""
+# The table of the tickets without anything around it: the same columns, checks, indexes and foreign keys; no trigger, no
+# policy, no function in front. Its numbers come from a bare sequence.
+BARE_TABLE = """
+create table public.bare_tickets (like public.support_tickets including all);
+create sequence public.bare_numbers;
+alter table public.bare_tickets
+  alter ticket_number set default 'SUP-' || nextval('public.bare_numbers'),
+  add foreign key (customer_id) references auth.users (id) on delete set null,
+  add foreign key (category) references public.ticket_categories (slug) on update cascade,
+  add foreign key (assigned_to) references public.support_agents (user_id) on delete set null;
+grant select, insert on public.bare_tickets to authenticated;
+grant usage on sequence public.bare_numbers to authenticated;
+grant usage on schema private to authenticated;
+grant execute on function private.is_email(text) to authenticated;
+notify pgrst, 'reload schema'
+"""
+# What the caller of the RPC gets to know.
+RETURNED = "?select=id,ticket_number,issue_type,status,priority,category,created_at"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One way to do it: where, what is asked, and the processes that work on it."""
+
+    url: str
+    asks: Sequence[Ask]
+    processes: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One side's turn in a round; CPU in milliseconds a request, by process."""
+
+    load: Load
+    cpu: dict[str, float]
+
+
+def measure(say: Say) -> list[Line]:
+    """With 16 clients and with one; ratios first, then what each side did by itself."""
+    with running_desk() as desk, ExitStack() as started:
+        sides = _sides(desk, started)
+        say(f"{PEOPLE} people, {TICKETS_EACH} tickets each; warming up")
+        for side in sides.values():
+            load(side.url, side.asks, clients=16, seconds=2)
+        found = {clients: _rounds(sides, clients, say) for clients in ROUNDS}
+        memory = {name: _function_memory(side) for name, side in sides.items()}
+    busy = found[16]
+    lines = [
+        _ratio(busy, "create-ticket", "create RPC", Bar("at least", 0.7)),
+        _ratio(busy, "create RPC", "bare insert", Bar("at least", 0.7)),
+        _ratio(busy, "list-tickets", "list RPC", Bar("at least", 0.7)),
+        _ratio(busy, "create-ticket", "empty function"),
+        _ratio(busy, "list-tickets", "empty function"),
+    ]
+    for clients, turns in found.items():
+        lines += [_absolute(turns[name], name, clients, memory[name]) for name in turns]
+    return lines
+
+
+def _sides(desk: Desk, started: ExitStack) -> dict[str, Side]:
+    people = desk.people(PEOPLE)
+    with desk.stack.database.connect() as connection:
+        connection.execute(EARLIER, (TICKETS_EACH,))
+        connection.execute(BARE_TABLE)
+        connection.execute("vacuum analyze")
+    create, create_part = started.enter_context(desk.function("create-ticket"))
+    lists, lists_part = started.enter_context(desk.function("list-tickets"))
+    empty, empty_part = started.enter_context(desk.empty_function())
+    store = {"PostgREST": desk.process("postgrest"), "PostgreSQL": desk.process("postgres")}
+    rest = desk.stack.rest_url
+    filed = filing(people)
+    return {
+        "create-ticket": Side(create, filed, {"function": create_part.process.pid, **store}),
+        "create RPC": Side(
+            rest, _asks(people, "POST", "/rpc/create_ticket", {"issue_type": "support", **TICKET}), store
+        ),
+        "bare insert": Side(rest, [_bare_insert(person) for person in people], store),
+        "list-tickets": Side(lists, _asks(people, "GET", "/"), {"function": lists_part.process.pid, **store}),
+        "list RPC": Side(rest, _asks(people, "POST", "/rpc/list_tickets", {}), store),
+        "empty function": Side(empty, filed, {"function": empty_part.process.pid}),
+    }
+
+
+def filing(people: Sequence[Person]) -> list[Ask]:
+    """Each person's request to create-ticket."""
+    return _asks(people, "POST", "/", {"payload": {"issue_type": "support", **TICKET}})
+
+
+def _asks(people: Sequence[Person], method: str, path: str, body: object = None) -> list[Ask]:
+    return [Ask(method, path, bearer(person), body) for person in people]
+
+
+def _bare_insert(person: Person) -> Ask:
+    """The row that the RPC writes for this person."""
+    given = {"customer_id": str(person.id), "requester_email": person.email, "issue_type": "support"}
+    headers = {
+        **bearer(person),
+        "Prefer": "return=representation",
+        "Accept": "application/vnd.pgrst.object+json",
+    }
+    return Ask("POST", "/bare_tickets" + RETURNED, headers, given | TICKET | {"priority": "medium"})
+
+
+def _rounds(sides: dict[str, Side], clients: int, say: Say) -> dict[str, list[Turn]]:
+    turns: dict[str, Callable[[], Turn]] = {
+        name: partial(_turn, side, clients) for name, side in sides.items()
+    }
+    say(f"{clients} client{'s' if clients > 1 else ''}")
+    rounds = interleaved(ROUNDS[clients], turns, say)
+    return {name: [each[name] for each in rounds] for name in sides}
+
+
+def _turn(side: Side, clients: int) -> Turn:
+    before = {name: cpu_seconds(pid) for name, pid in side.processes.items()}
+    done = load(side.url, side.asks, clients=clients, seconds=SECONDS)
+    used = {name: cpu_seconds(pid) - before[name] for name, pid in side.processes.items()}
+    return Turn(done, {name: 1000 * seconds / done.sent for name, seconds in used.items()})
+
+
+def _function_memory(side: Side) -> float | None:
+    pid = side.processes.get("function")
+    return memory_megabytes(pid) if pid else None
+
+
+def _ratio(turns: dict[str, list[Turn]], above: str, below: str, bar: Bar | None = None) -> Line:
+    rates = {name: [turn.load.per_second for turn in turns[name]] for name in (above, below)}
+    ratio, each = ratios(rates[above], rates[below])
+    detail = f"{median(rates[above]):,.0f}/s : {median(rates[below]):,.0f}/s"
+    return Line(f"{above} / {below}, 16 clients", ratio, "x", bar, detail, each)
+
+
+def _absolute(turns: list[Turn], name: str, clients: int, memory: float | None) -> Line:
+    rates = tuple(turn.load.per_second for turn in turns)
+    cpu = {part: median(turn.cpu[part] for turn in turns) for part in turns[0].cpu}
+    p50, p99 = median(turn.load.p50 for turn in turns), median(turn.load.p99 for turn in turns)
+    used = ", ".join(f"{part} {milliseconds:.2f}" for part, milliseconds in cpu.items())
+    detail = f"p50 {p50:.1f} ms, p99 {p99:.1f} ms; CPU ms: {used}" + (f"; {memory:.0f} MB" if memory else "")
+    return Line(
+        f"{name}, {clients} client{'s' if clients > 1 else ''}", median(rates), "/s", None, detail, rates
+    )
