@@ -19,7 +19,8 @@ def main(names: list[str]) -> int:
             f"There is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}.", file=sys.stderr
         )
         return 2
-    results = [run(name, PARTS[name]) for name in names or PARTS if names or name not in ON_REQUEST]
+    where = machine()
+    results = [run(name, PARTS[name], where) for name in names or PARTS if names or name not in ON_REQUEST]
     write()
     missed = sum(len(result.missed) for result in results)
     print(
@@ -28,7 +29,7 @@ def main(names: list[str]) -> int:
     return 1 if any(result.missing.startswith("failed") for result in results) else 0
 
 
-def run(name: str, part: ModuleType) -> Result:
+def run(name: str, part: ModuleType, where: str) -> Result:
     """Measure one part, show its lines and keep them."""
     title = (part.__doc__ or name).splitlines()[0].rstrip(".")
     print(f"\n{name}: {title}", flush=True)
@@ -41,7 +42,7 @@ def run(name: str, part: ModuleType) -> Result:
         lines, missing = (), f"failed: {failure}"
     if missing:
         print(f"  {missing}", flush=True)
-    result = Result(name, title, lines, missing, machine=machine())
+    result = Result(name, title, lines, missing, machine=where)
     save(result)
     for line in lines:
         print(f"  {told(line)}", flush=True)
@@ -56,8 +57,9 @@ def told(line: Line) -> str:
 
 
 def machine() -> str:
-    """What it ran on, as far as that explains absolute figures."""
-    return f"{os.cpu_count()} cores, Python {'.'.join(map(str, sys.version_info[:3]))}"
+    """What it runs on, as far as that explains absolute figures; asked before anything has been started."""
+    python = ".".join(map(str, sys.version_info[:3]))
+    return f"{os.cpu_count()} cores (load {os.getloadavg()[1]:.1f} beforehand), Python {python}"
 
 
 def _say(begun: float, text: str) -> None:
