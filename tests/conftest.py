@@ -19,6 +19,7 @@ from deploy.local.ports import Ports, free_ports
 from deploy.local.postgres import Database, DefaultPrivileges, make_platform, run_postgres
 from deploy.local.stack import Settings, run_stack
 from tests.cast import Client, NewPerson, Person, RunningStack
+from tests.project import Project
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -126,6 +127,12 @@ def serve(stack: RunningStack, tmp_path: Path) -> Callable[..., AbstractContextM
             yield f"http://127.0.0.1:{port}"
 
     return run
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A Google Cloud project in which nothing is deployed, and gcloud signed in to it."""
+    return Project.make(tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="session")
