@@ -36,7 +36,8 @@ from deploy.table import Function, read_table
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 ENDPOINT = "https://{service}.googleapis.com"
-PATIENCE = 180  # seconds that Google may take until what was made is seen everywhere
+# Seconds that Google may take until what was made is seen everywhere, and those between two looks.
+PATIENCE, PAUSE = 180, 2
 
 
 def main(arguments: list[str], env: Mapping[str, str]) -> int:
@@ -136,7 +137,7 @@ def _ask(name: str, only_plan: bool = False) -> str:
 
 def _connect(options: argparse.Namespace, env: Mapping[str, str]) -> Google:
     credentials, _ = google.auth.default(scopes=[SCOPE])
-    return Google(options.project, credentials, env.get("GOOGLE_API_ENDPOINT", ENDPOINT), PATIENCE)
+    return Google(options.project, credentials, env.get("GOOGLE_API_ENDPOINT", ENDPOINT), PATIENCE, PAUSE)
 
 
 def _repository(options: argparse.Namespace) -> Repository | None:

@@ -45,9 +45,9 @@ class Google:
 
     project: str
     credentials: Credentials
-    endpoint: str = "https://{service}.googleapis.com"
-    patience: float = 0
-    pause: float = 2
+    endpoint: str
+    patience: float
+    pause: float
 
     @cached_property
     def number(self) -> str:

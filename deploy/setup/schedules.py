@@ -88,14 +88,12 @@ def _list(google: Google, region: str) -> list[Job]:
 
 def _create(google: Google, region: str, wanted: Job) -> None:
     parent = f"projects/{google.project}/locations/{region}"
-    google.patiently(
-        lambda: _client(google).create_job(parent=parent, job=wanted, timeout=TIMEOUT), makes=True
-    )
+    google.patiently(lambda: _client(google).create_job(parent=parent, job=wanted, timeout=TIMEOUT))
 
 
 def _update(google: Google, wanted: Job, paths: list[str]) -> None:
     request = {"job": wanted, "update_mask": {"paths": paths}}
-    google.patiently(lambda: _client(google).update_job(request=request, timeout=TIMEOUT), makes=True)
+    google.patiently(lambda: _client(google).update_job(request=request, timeout=TIMEOUT))
 
 
 def _delete(google: Google, name: str) -> None:

@@ -127,9 +127,7 @@ def current_value(google: Google, name: str) -> str | None:
 def add_version(google: Google, name: str, value: str) -> str:
     """The full name of the version that now holds this value."""
     request = {"parent": secret_path(google, name), "payload": {"data": value.encode()}}
-    version = google.patiently(
-        lambda: _client(google).add_secret_version(request=request, timeout=TIMEOUT), makes=True
-    )
+    version = google.patiently(lambda: _client(google).add_secret_version(request=request, timeout=TIMEOUT))
     return str(version.name)
 
 
@@ -144,7 +142,7 @@ def _make(google: Google, secret: str) -> None:
         "secret_id": secret,
         "secret": {"replication": {"automatic": {}}},
     }
-    google.patiently(lambda: _client(google).create_secret(request=request, timeout=TIMEOUT), makes=True)
+    google.patiently(lambda: _client(google).create_secret(request=request, timeout=TIMEOUT))
 
 
 def _has_another(name: str, functions: Iterable[Function], known: set[str]) -> bool:
