@@ -10,7 +10,7 @@ NPM := npm install --no-save --no-audit --no-fund --loglevel=error --prefix
 LOCAL := .venv/local.stamp deploy/local/node_modules/.stamp
 ACTIONLINT := build/bin/actionlint
 export FN
-TOOLS := .venv/tests.stamp $(LOCAL) tests/node_modules/.stamp
+TOOLS := .venv/tests.stamp .venv/deploy.stamp $(LOCAL) tests/node_modules/.stamp
 LOCKS := requirements.txt deploy/local/requirements.txt deploy/requirements.txt tests/requirements.txt
 
 .PHONY: help
@@ -63,6 +63,10 @@ rollback: .venv/functions.stamp ## Give the traffic back to what served before (
 migrate: tests/node_modules/.stamp ## Bring the database at DATABASE_URL up to date
 	@tests/node_modules/.bin/supabase --workdir deploy db push --yes --remote="$${DATABASE_URL:?must be set}"
 
+.PHONY: setup
+setup: .venv/deploy.stamp ## Set a Google Cloud project up, see deploy/README.md (make setup ARGS=--plan)
+	@$(PY) -m deploy.setup $(ARGS)
+
 .PHONY: psql
 psql: $(LOCAL) ## Talk to the database of a running `make run`
 	@. .local/env && exec "$$($(PY) -m deploy.local.postgres)/psql" "$$DATABASE_URL" $(ARGS)
@@ -109,6 +113,11 @@ $(ACTIONLINT):
 
 .venv/local.stamp: requirements.txt deploy/local/requirements.txt | $(PY)
 	@echo 'Installing the Python packages'
+	@$(PIP) $(^:%=-r %)
+	@touch $@
+
+.venv/deploy.stamp: requirements.txt deploy/requirements.txt | $(PY)
+	@echo 'Installing the Python packages of deployment'
 	@$(PIP) $(^:%=-r %)
 	@touch $@
 
