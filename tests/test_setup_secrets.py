@@ -4,7 +4,6 @@ import os
 import pty
 import subprocess
 import sys
-from dataclasses import replace
 
 import psycopg
 import pytest
@@ -148,7 +147,7 @@ def test_a_secret_that_no_function_names_any_more_is_read_by_nobody(
     cloud: Cloud, set_up: SetUp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_up()
-    without = [replace(function, secrets=(), one_of=()) for function in read_table()]
+    without = [function.model_copy(update={"secrets": (), "one_of": ()}) for function in read_table()]
     monkeypatch.setattr(setup, "read_table", lambda: without)
     set_up()
 

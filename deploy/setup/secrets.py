@@ -9,7 +9,7 @@ from google.cloud.secretmanager_v1 import SecretManagerServiceClient
 
 from deploy import names
 from deploy.setup.google import TIMEOUT, Change, Changes, Google
-from deploy.table import Function
+from deploy.table import DeployError, Function
 
 Values = Mapping[str, str]
 
@@ -17,7 +17,7 @@ Values = Mapping[str, str]
 GENERATED = ("INTAKE_SECRET",)
 
 
-class Refused(Exception):
+class Refused(DeployError):
     """What was given cannot be gone on with; nothing has been changed."""
 
 
