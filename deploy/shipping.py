@@ -59,7 +59,7 @@ def ship(release: Release, before: Service | None, patience: float = PATIENCE) -
     function, project = release.function, release.project
     gate = release.gate() if before.is_public == function.is_private else []
     gcloud.run([*release.deploy_candidate(), *gate])
-    revision, url = gcloud.service(function, project).tags[CANDIDATE]
+    revision, url = _candidate(gcloud.service(function, project), function)
     try:
         smoke(function, url, patience)
     except SmokeFailed as failed:
@@ -74,6 +74,13 @@ def _ship_first(release: Release, patience: float) -> None:
         smoke(release.function, gcloud.service(release.function, release.project).url, patience)
     except SmokeFailed as failed:
         raise SmokeFailed(f"{failed}; it is the first of its name, so there is none to go back to") from None
+
+
+def _candidate(service: Service, function: Function) -> tuple[str, str]:
+    try:
+        return service.tags[CANDIDATE]
+    except KeyError:
+        raise DeployError(f"{function.name}: Cloud Run shows no revision tagged {CANDIDATE}") from None
 
 
 def roll_back(function: Function, project: str) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -23,8 +24,8 @@ def stage(function: Function, root: Path = ROOT) -> Staged:
     """Write the function's folder anew; DeployError for a file that is no Python."""
     files = _files(function, root)
     for name, content in files.items():
-        if name.endswith(".py"):
-            _check_syntax(name, content, function)
+        if name.endswith(".py") and (error := _syntax_error(name, content)):
+            raise DeployError(f"{function.name}: {error}")
     folder = root / "build" / function.name
     shutil.rmtree(folder, ignore_errors=True)
     for name, content in files.items():
@@ -47,12 +48,14 @@ def _files(function: Function, root: Path) -> dict[str, bytes]:
     return {name: sources[name].read_bytes() for name in sorted(sources)}
 
 
-def _check_syntax(name: str, content: bytes, function: Function) -> None:
-    # The build compiles every file as well, and would fail only after it had begun.
+@cache  # Every function has the same files in shared/.
+def _syntax_error(name: str, content: bytes) -> str | None:
+    """The build compiles every file as well, and would fail only after it had begun."""
     try:
         compile(content, name, "exec", dont_inherit=True)
     except SyntaxError as error:
-        raise DeployError(f"{function.name}: {name}, line {error.lineno}: {error.msg}") from None
+        return f"{name}, line {error.lineno}: {error.msg}"
+    return None
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -22,6 +22,7 @@ from deploy.local.stack import Settings, run_stack
 from deploy.setup import __main__ as setup
 from tests.cast import Client, NewPerson, Person, RunningStack
 from tests.cloud import PROJECT, Cloud, Result, SetUp, key_file, serving
+from tests.project import Project
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -129,6 +130,12 @@ def serve(stack: RunningStack, tmp_path: Path) -> Callable[..., AbstractContextM
             yield f"http://127.0.0.1:{port}"
 
     return run
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A Google Cloud project in which nothing is deployed, and gcloud signed in to it."""
+    return Project.make(tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="session")
