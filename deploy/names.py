@@ -1,8 +1,8 @@
 """What everything is called in Google Cloud: set-up makes it under these names, deployment uses it by them.
 
 An environment (develop, main) is a branch, a GitHub environment and a Google Cloud project of its own, so no
-name needs a suffix that tells them apart. Who may call a function is set-up's business alone: deployment leaves the
-IAM policies of services as they are, and its account could not change them.
+name needs a suffix that tells them apart. Who may call a private function is set-up's business alone: deployment leaves
+the IAM policies of services as they are, and its account could not change them.
 """
 
 import re

@@ -143,7 +143,8 @@ def secrets(function: Function, newest: Mapping[str, str]) -> dict[str, str]:
         for name, secret in zip(function.secrets, map(names.secret_id, function.secrets), strict=True)
     }
     there = {name: f"{secret}:{version}" for name, (secret, version) in pinned.items() if version}
-    missing = [name for name in function.secrets if name not in there and name not in function.one_of]
+    may_be_missing = {*function.one_of, *function.optional}
+    missing = [name for name in function.secrets if name not in there and name not in may_be_missing]
     if missing:
         ids = ", ".join(map(names.secret_id, missing))
         raise DeployError(

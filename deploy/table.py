@@ -73,7 +73,7 @@ class Function:
     def _holds_together(self) -> Self:
         wrong = {
             "env and secrets name the same variable": set(self.env) & set(self.secrets),
-            "optional names what is not in env": set(self.optional) - set(self.env),
+            "optional names what is in neither env nor secrets": set(self.optional) - set(self.variables),
             "one_of names what is not in secrets": set(self.one_of) - set(self.secrets),
             "only private functions have these": set() if self.is_private else self._of_private_functions,
             "a private function needs these in env": OF_PRIVATE_FUNCTIONS - set(self.env)

@@ -1,7 +1,5 @@
 """When Cloud Scheduler calls which function."""
 
-from dataclasses import replace
-
 import pytest
 
 from deploy.setup import __main__ as setup
@@ -46,7 +44,7 @@ def test_another_schedule_and_time_zone_change_the_job_and_leave_it_paused(
     set_up()
     job = cloud.jobs[f"{JOBS}/supadesk-sla-sweep"]
     job["state"] = "PAUSED"
-    change(table, replace(SWEEP, schedule="*/5 * * * *", time_zone="Europe/Paris"))
+    change(table, SWEEP.model_copy(update={"schedule": "*/5 * * * *", "time_zone": "Europe/Paris"}))
     result = set_up()
 
     assert result.lines_of_changes == ["change the job supadesk-sla-sweep: schedule, time_zone"]
@@ -76,7 +74,7 @@ def test_the_job_of_a_function_without_schedule_goes_and_other_peoples_jobs_stay
     # Enough of them for several pages.
     for name in ("backup", "report", "zeta"):
         cloud.jobs[f"{JOBS}/{name}"] = {"name": f"{JOBS}/{name}"}
-    change(table, replace(SWEEP, schedule=None))
+    change(table, SWEEP.model_copy(update={"schedule": None}))
     result = set_up()
 
     assert "delete the job supadesk-sla-sweep" in result.lines_of_changes

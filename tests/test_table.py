@@ -43,7 +43,7 @@ def test_secrets_are_given_as_secrets() -> None:
         ('env = ["AUDIENCE"]', "only private functions have these: AUDIENCE"),
         ('secrets = ["SUPABASE_URL"]', "env and secrets name the same variable: SUPABASE_URL"),
         ('one_of = ["SMTP_URL"]', "one_of names what is not in secrets: SMTP_URL"),
-        ('optional = ["REPLY_TO"]', "optional names what is not in env: REPLY_TO"),
+        ('optional = ["REPLY_TO"]', "optional names what is in neither env nor secrets: REPLY_TO"),
     ],
 )
 def test_a_row_that_makes_no_sense_is_refused(project: Project, line: str, said: str) -> None:

@@ -32,7 +32,7 @@ from deploy.setup.secrets import (
     require_complete,
     require_secret,
 )
-from deploy.table import Function, read_table
+from deploy.table import DeployError, Function, read_table
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 ENDPOINT = "https://{service}.googleapis.com"
@@ -52,7 +52,7 @@ def main(arguments: list[str], env: Mapping[str, str]) -> int:
         return _set_up(cloud, options, env)
     except RetryError as error:
         print(f"Stopped: {error.cause}", file=sys.stderr)
-    except (Refused, GoogleAuthError, GoogleAPICallError, OSError) as error:
+    except (DeployError, GoogleAuthError, GoogleAPICallError, OSError) as error:
         print(f"Stopped: {error}", file=sys.stderr)
     return 1
 

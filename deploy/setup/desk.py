@@ -19,8 +19,6 @@ INVOKES = "roles/run.invoker"
 READS_METADATA = "roles/secretmanager.viewer"
 READS_VALUE = "roles/secretmanager.secretAccessor"
 
-EVERYBODY = "allUsers"
-
 
 class Desk(NamedTuple):
     """What stands in the table of functions, and what is decided for each project."""
@@ -101,8 +99,9 @@ def _rights_on_accounts(google: Google, desk: Desk) -> Changes:
 
 
 def _invokers(google: Google, function: Function) -> set[str]:
+    """Of a public function nobody: Cloud Run does not ask IAM who calls it, as deployment tells it."""
     if not function.is_private:
-        return {EVERYBODY}
+        return set()
     emails = names.invokers(
         scheduled=bool(function.schedule), callers=function.invokers, project=google.project
     )

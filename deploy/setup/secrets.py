@@ -9,7 +9,7 @@ from google.cloud.secretmanager_v1 import SecretManagerServiceClient
 
 from deploy import names
 from deploy.setup.google import TIMEOUT, Change, Changes, Google
-from deploy.table import Function
+from deploy.table import DeployError, Function
 
 Values = Mapping[str, str]
 
@@ -17,7 +17,7 @@ Values = Mapping[str, str]
 GENERATED = ("INTAKE_SECRET",)
 
 
-class Refused(Exception):
+class Refused(DeployError):
     """What was given cannot be gone on with; nothing has been changed."""
 
 
@@ -47,7 +47,10 @@ def require_complete(google: Google, functions: list[Function], values: Values) 
     wants = [
         name
         for name in all_secrets(functions)
-        if any(name in function.secrets and name not in {*known, *function.one_of} for function in functions)
+        if any(
+            name in function.secrets and name not in {*known, *function.one_of, *function.optional}
+            for function in functions
+        )
     ]
     for function in functions:
         given = [name for name in function.one_of if name in known]
@@ -70,8 +73,9 @@ def all_secrets(functions: Iterable[Function]) -> list[str]:
 def checked(name: str, value: str) -> str:
     """A value as functions will take it."""
     value = value.strip()
-    if not re.fullmatch(r"[\x21-\x7e]+", value):
-        raise Refused(f"{name} is empty, or holds blanks or characters that no key has")
+    # Some have a line for each of several.
+    if not re.fullmatch(r"[\x20-\x7e\n]+", value):
+        raise Refused(f"{name} is empty, or holds characters that no key has")
     if name in GENERATED and len(value) < 16:
         raise Refused(f"{name} is shorter than 16 characters")
     return value
