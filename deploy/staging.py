@@ -1,9 +1,7 @@
 """build/<function>/: exactly what is sent to Google, and a hash that tells whether it would be anything new."""
 
-import json
 import os
 import shutil
-from dataclasses import asdict, replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -69,8 +67,8 @@ def _write(path: Path, content: bytes) -> None:
 
 def _hash(function: Function, files: dict[str, bytes]) -> str:
     # Cloud Scheduler's part and the words are not what a deployment sets.
-    row = replace(function, summary="-", schedule=None, time_zone="-", smoke=None)
-    digest = sha256(json.dumps(asdict(row), sort_keys=True).encode())
+    row = function.model_dump_json(exclude={"summary", "schedule", "time_zone", "smoke"})
+    digest = sha256(row.encode())
     for name, content in files.items():
         digest.update(f"\n{name} {sha256(content).hexdigest()}".encode())
     return digest.hexdigest()

@@ -5,19 +5,17 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
-from pydantic.dataclasses import dataclass
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "deploy" / "functions.toml"
 
-STRICT = ConfigDict(extra="forbid")
 # Deployment and the local stack know these themselves.
 OF_PRIVATE_FUNCTIONS = {"AUDIENCE", "INVOKERS"}
 
 Count = Annotated[int, Field(strict=True, ge=0)]
 Positive = Annotated[float, Field(gt=0)]
-Row = TypeVar("Row")
+R = TypeVar("R", bound="Row")
 Names = tuple[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")], ...]
 
 
@@ -25,8 +23,11 @@ class DeployError(Exception):
     """Something a person can act on: printed as it is, without a traceback."""
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Function:
+class Row(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Function(Row):
     """One row; what it does not say of itself comes from the defaults."""
 
     name: Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,46}[a-z0-9])?$")]
@@ -93,8 +94,7 @@ class Function:
         return said | (OF_PRIVATE_FUNCTIONS & set(self.env))
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Store:
+class Store(Row):
     """What PostgREST takes: connections in its pool, and the seconds that a request may wait and needs."""
 
     pool: Annotated[int, Field(strict=True, ge=1)]
@@ -147,9 +147,9 @@ def _function(path: Path, defaults: dict[str, Any], name: str, row: dict[str, An
     return _parsed(path, f"functions.{name}", Function, {**defaults, **row, **lists, "name": name})
 
 
-def _parsed(path: Path, section: str, row: type[Row], values: dict[str, Any]) -> Row:
+def _parsed(path: Path, section: str, row: type[R], values: dict[str, Any]) -> R:
     try:
-        return TypeAdapter(row).validate_python(values)
+        return row.model_validate(values)
     except ValidationError as error:
         details = error.errors(include_url=False)
         said = "; ".join(

@@ -7,7 +7,6 @@ import sys
 import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -81,7 +80,7 @@ def test_a_staged_folder_serves_on_its_own(function: Function, project: Project,
         if function.is_private:
             assert_problem(httpx.post(url, trust_env=False), 403, "forbidden")
         else:
-            smoke(replace(function, smoke=None), url, patience=0)
+            smoke(function.model_copy(update={"smoke": None}), url, patience=0)
 
 
 def test_it_takes_nothing_from_the_checkout(project: Project, python: Path) -> None:
