@@ -8,7 +8,9 @@ PIP := $(PY) -m pip --disable-pip-version-check --quiet install --require-hashes
 # Not `npm ci`, which refuses a lock without the binaries of other platforms, where the registry has none.
 NPM := npm install --no-save --no-audit --no-fund --loglevel=error --prefix
 LOCAL := .venv/local.stamp deploy/local/node_modules/.stamp
-TOOLS := .venv/training.stamp .venv/tests.stamp $(LOCAL) tests/node_modules/.stamp
+ACTIONLINT := build/bin/actionlint
+export FN
+TOOLS := .venv/training.stamp .venv/tests.stamp .venv/deploy.stamp $(LOCAL) tests/node_modules/.stamp
 LOCKS := requirements.txt deploy/local/requirements.txt deploy/requirements.txt training/requirements.txt tests/requirements.txt bench/peer/requirements.txt
 
 .PHONY: help
@@ -42,6 +44,8 @@ check: $(TOOLS) ## Lint, format, types, locks
 	for file in $$(git ls-files '*.json'); do $(PY) -m json.tool $$file > /dev/null || exit 1; done
 	for file in $$(git ls-files '*.toml'); do $(PY) -c 'import sys, tomllib; tomllib.load(sys.stdin.buffer)' < $$file || exit 1; done
 
+	@if command -v go > /dev/null; then $(MAKE) $(ACTIONLINT) && $(ACTIONLINT); else echo 'Without Go the workflows are not checked'; fi
+
 .PHONY: format
 format: $(TOOLS) ## Mend what can be mended by machine
 	$(PY) -m ruff check --fix
@@ -51,6 +55,30 @@ format: $(TOOLS) ## Mend what can be mended by machine
 train: .venv/training.stamp ## Learn from tickets what a conversation is about (make train CSV=tickets.csv ARGS='--force')
 	@test -n "$(CSV)" || { echo 'make train CSV=path, a file with the columns text and category' >&2; exit 1; }
 	@$(PY) -m training "$(CSV)" $(ARGS)
+
+.PHONY: stage
+stage: .venv/functions.stamp ## Write build/<function>, as it would be deployed (make stage FN=create-ticket; without FN: all)
+	@$(PY) -m deploy stage $$FN
+
+.PHONY: deploy
+deploy: .venv/functions.stamp ## Deploy what has changed (make deploy ARGS=--dry-run), or one function (make deploy FN=create-ticket)
+	@$(PY) -m deploy deploy $$FN $(ARGS)
+
+.PHONY: select
+select: .venv/functions.stamp ## Print what `make deploy` would deploy, as JSON
+	@$(PY) -m deploy select $$FN
+
+.PHONY: rollback
+rollback: .venv/functions.stamp ## Give the traffic back to what served before (make rollback FN=create-ticket)
+	@$(PY) -m deploy rollback $$FN
+
+.PHONY: migrate
+migrate: tests/node_modules/.stamp ## Bring the database at DATABASE_URL up to date
+	@tests/node_modules/.bin/supabase --workdir deploy db push --yes --remote="$${DATABASE_URL:?must be set}"
+
+.PHONY: setup
+setup: .venv/deploy.stamp ## Set a Google Cloud project up, see deploy/README.md (make setup ARGS=--plan)
+	@$(PY) -m deploy.setup $(ARGS)
 
 .PHONY: psql
 psql: $(LOCAL) ## Talk to the database of a running `make run`
@@ -87,6 +115,15 @@ $(PY):
 	done; \
 	echo 'Python 3.11 or newer is needed, with venv (on Debian: apt install python3-venv).' >&2; exit 1
 
+.venv/functions.stamp: requirements.txt | $(PY)
+	@$(PIP) -r $<
+	@touch $@
+
+# As Go's own checksums pin it.
+$(ACTIONLINT):
+	@echo 'Installing actionlint'
+	@GOBIN=$(CURDIR)/build/bin go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+
 .venv/local.stamp: requirements.txt deploy/local/requirements.txt | $(PY)
 	@echo 'Installing the Python packages'
 	@$(PIP) $(^:%=-r %)
@@ -95,6 +132,11 @@ $(PY):
 .venv/training.stamp: training/requirements.txt .venv/local.stamp
 	@echo 'Installing the Python packages of the training'
 	@$(PIP) -r requirements.txt -r training/requirements.txt
+	@touch $@
+
+.venv/deploy.stamp: requirements.txt deploy/requirements.txt | $(PY)
+	@echo 'Installing the Python packages of deployment'
+	@$(PIP) $(^:%=-r %)
 	@touch $@
 
 .venv/tests.stamp: tests/requirements.txt .venv/local.stamp

@@ -99,6 +99,12 @@ def cloud_project() -> str | None:
     return _text(os.environ, "GOOGLE_CLOUD_PROJECT")
 
 
+@cache
+def cloud_revision() -> str | None:
+    """What Cloud Run calls the deployment that this is."""
+    return _text(os.environ, "K_REVISION")
+
+
 def load(env: Mapping[str, str]) -> Config:
     supabase_url = _url(env, "SUPABASE_URL")
     return Config(

@@ -88,6 +88,7 @@ async def _settled(
         problem = told
     except Exception as error:
         problem = Internal(reason=logs.located(error))
+        problem.__cause__ = error
     call.headers |= problem.headers | {"Cache-Control": "no-store"}
     return _response(call, problem.status, to_json(problem.body(call.id))), problem
 

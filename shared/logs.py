@@ -1,16 +1,19 @@
 """One JSON line per request on stdout, as Cloud Logging reads it; nothing that a person wrote is in it."""
 
 import re
-from traceback import extract_tb
+from traceback import StackSummary, extract_tb
+from typing import Any
 
 from pydantic_core import to_json
 from starlette.datastructures import Headers
 
 from shared.call import Call
-from shared.config import cloud_project
-from shared.errors import Problem
+from shared.config import cloud_project, cloud_revision
+from shared.errors import Internal, Problem
 
 CLOUD_TRACE = re.compile(r"([0-9a-f]{32})(/.*)?")
+# As Error Reporting knows what it shall group and count.
+ERROR_EVENT = "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent"
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 
 
@@ -24,9 +27,12 @@ def request(function: str, call: Call, status: int, milliseconds: float, problem
         "route": call.route or None,
         "status": status,
         "milliseconds": round(milliseconds, 1),
+        "logging.googleapis.com/labels": _labels(function=function, route=call.route, status=status),
     }
     if problem:
         line |= {"code": problem.code} | ({"reason": problem.reason} if problem.reason else {})
+    if isinstance(problem, Internal):
+        line |= _event(function, problem.__cause__ or problem)
     print(to_json(line | _trace(call.request.headers)).decode(), flush=True)
 
 
@@ -37,6 +43,7 @@ def undelivered(row: int, kind: str, attempt: int, outcome: str, reason: str | N
         "message": f"outbox row {row}, {kind}: {outcome}",
         "attempt": attempt,
         "reason": reason,
+        "logging.googleapis.com/labels": _labels(kind=kind, outcome=outcome),
     }
     print(to_json(line).decode(), flush=True)
 
@@ -51,9 +58,26 @@ def unpolled(reason: str) -> None:
 
 def located(error: Exception) -> str:
     """The exception's type and our line it came through; its text stays out, for it may quote a person."""
-    frames = [frame for frame in extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
+    frames = [frame for frame in _frames(error) if "site-packages" not in frame.filename]
     where = f" at {frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
     return type(error).__name__ + where
+
+
+def _event(function: str, error: BaseException) -> dict[str, Any]:
+    """What makes a line an error event: where it happened, in the shape of a traceback, and none of the values."""
+    places = [f'  File "{frame.filename}", line {frame.lineno}, in {frame.name}' for frame in _frames(error)]
+    trace = ["Traceback (most recent call last):", *places, type(error).__name__]
+    context = {"service": function, "version": cloud_revision()}
+    return {"@type": ERROR_EVENT, "message": "\n".join(trace), "serviceContext": context}
+
+
+def _frames(error: BaseException) -> StackSummary:
+    return extract_tb(error.__traceback__)
+
+
+def _labels(**labels: object) -> dict[str, str]:
+    """What log entries are counted and searched by; Cloud Logging takes text only."""
+    return {name: str(value) for name, value in labels.items() if value}
 
 
 def _severity(status: int) -> str:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import httpx
 
-from deploy.local.functions import load_functions
+from deploy.local.functions import environment, load_functions
 from deploy.local.keys import Keys
 from deploy.local.metadata import FLAVOR, IDENTITY
 from deploy.local.postgres import SUPERUSER
@@ -112,4 +112,4 @@ class RunningStack:
     def function_env(self, name: str) -> dict[str, str]:
         """The environment that the stack gives a function."""
         [function] = [function for function in load_functions() if function.name == name]
-        return function.environment(self.stack.environment)
+        return environment(function, self.stack.environment)

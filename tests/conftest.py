@@ -1,5 +1,6 @@
 """The stack of the tests, on free ports and temporary data, and a fresh cast for every test."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -18,8 +19,11 @@ from deploy.local.migrations import Connection, apply_migrations
 from deploy.local.ports import Ports, free_ports
 from deploy.local.postgres import Database, DefaultPrivileges, make_platform, run_postgres
 from deploy.local.stack import Settings, run_stack
+from deploy.setup import __main__ as setup
 from tests.cast import Client, NewPerson, Person, RunningStack
+from tests.cloud import PROJECT, Cloud, Result, SetUp, key_file, serving
 from tests.linear import Linear
+from tests.project import Project
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -140,6 +144,12 @@ def serve(stack: RunningStack, tmp_path: Path) -> Callable[..., AbstractContextM
     return run
 
 
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A Google Cloud project in which nothing is deployed, and gcloud signed in to it."""
+    return Project.make(tmp_path, monkeypatch)
+
+
 @pytest.fixture(scope="session")
 def database_with() -> Callable[..., AbstractContextManager[Database]]:
     """A database of its own, migrated or not, with one of the two styles of default privileges."""
@@ -157,6 +167,44 @@ def database_with() -> Callable[..., AbstractContextManager[Database]]:
                 with database.connect() as connection:
                     apply_migrations(connection)
             yield database
+
+    return run
+
+
+@pytest.fixture
+def cloud() -> Cloud:
+    """A Google Cloud project in which nothing has been made yet."""
+    return Cloud()
+
+
+@pytest.fixture
+def setup_env(cloud: Cloud, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """What somebody who sets that project up has in the environment."""
+    with serving(cloud) as endpoint:
+        credentials = tmp_path / "credentials.json"
+        credentials.write_text(json.dumps(key_file(endpoint)))
+        yield {
+            "GOOGLE_CLOUD_PROJECT": PROJECT,
+            "GOOGLE_API_ENDPOINT": endpoint + "/{service}",
+            "GOOGLE_APPLICATION_CREDENTIALS": str(credentials),
+            "SUPABASE_SECRET_KEY": "sb_secret_first",
+            "RESEND_API_KEY": "re_first",
+        }
+
+
+@pytest.fixture
+def set_up(
+    setup_env: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> SetUp:
+    """Set the project up, with arguments and with variables changed or, where None, left out."""
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", setup_env["GOOGLE_APPLICATION_CREDENTIALS"])
+    monkeypatch.setattr(setup, "PAUSE", 0.01)
+
+    def run(*arguments: str, **changes: str | None) -> Result:
+        env = {name: value for name, value in {**setup_env, **changes}.items() if value is not None}
+        code = setup.main(list(arguments), env)
+        captured = capsys.readouterr()
+        return Result(code, captured.out, captured.err)
 
     return run
 

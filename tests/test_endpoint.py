@@ -204,7 +204,35 @@ class TestAnswers:
         assert line["severity"] == "ERROR"
         assert line["reason"] == "KeyError at main.py:20"
         assert "ada" not in logged.out + logged.err
-        assert "Traceback" not in logged.out + logged.err
+        assert "Traceback" not in response.text + logged.err
+
+    def test_error_reporting_learns_where_a_failure_of_ours_happened(
+        self, ask: Ask, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        ask("DELETE", "/fail")
+        line = json.loads(capsys.readouterr().out)
+        assert line["@type"].endswith(".clouderrorreporting.v1beta1.ReportedErrorEvent")
+        assert line["serviceContext"]["service"] == line["function"]
+        first, *places, last = line["message"].splitlines()
+        assert (first, last) == ("Traceback (most recent call last):", "KeyError")
+        assert places[-1].endswith('main.py", line 20, in some_things')
+
+    def test_what_a_caller_did_wrong_is_no_error_event(
+        self, ask: Ask, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        ask("PATCH", "/bolt")
+        assert "@type" not in json.loads(capsys.readouterr().out)
+
+    def test_lines_are_labelled_by_function_route_and_status_and_not_by_what_people_say(
+        self, ask: Ask, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        ask("PATCH", "/bolt")
+        line = json.loads(capsys.readouterr().out)
+        assert line["logging.googleapis.com/labels"] == {
+            "function": line["function"],
+            "route": "PATCH /{name}",
+            "status": "409",
+        }
 
     def test_a_problem_is_told_in_the_one_shape(self, ask: Ask) -> None:
         response = ask("PATCH", "/bolt", headers={"X-Request-Id": "mine"})

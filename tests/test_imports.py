@@ -4,12 +4,12 @@ import json
 import os
 import subprocess
 import sys
-import tomllib
 
 import pytest
 
-from deploy.local.functions import TABLE, Function, load_functions
+from deploy.local.functions import load_functions
 from deploy.local.part import ROOT
+from deploy.table import Function
 
 # google.cloud.functions is functions-framework's own and small; Google's clients begin with one of these.
 NEVER = {"supabase", "postgrest", "google.auth", "google.api_core", "google.protobuf", "grpc", "deploy"}
@@ -22,14 +22,12 @@ create_asgi_app(target=sys.argv[1], source=sys.argv[2])
 print(json.dumps(sorted(sys.modules)))
 """
 FUNCTIONS = load_functions()
-PUBLIC = {
-    name for name, row in tomllib.loads(TABLE.read_text())["functions"].items() if row["access"] == "public"
-}
+PUBLIC = {function.name for function in FUNCTIONS if not function.is_private}
 
 
 def loaded_by(function: Function) -> set[str]:
     """The modules that are there once it has started, without any configuration."""
-    command = [sys.executable, "-c", PROGRAM, function.name.replace("-", "_"), str(function.source)]
+    command = [sys.executable, "-c", PROGRAM, function.entry_point, str(function.source)]
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     output = subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout
     return set(json.loads(output))

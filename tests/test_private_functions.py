@@ -1,7 +1,6 @@
 """Who may call a private function: Google's gate as the local stack plays it, and the second look behind it."""
 
 import time
-import tomllib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -11,7 +10,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from deploy.local.functions import TABLE, load_functions
+from deploy.local.functions import load_functions
 from deploy.local.metadata import ACCOUNT, IDENTITY, ISSUER, google_key_file
 from deploy.local.part import StackError
 from deploy.local.scheduler import minutes_between, run_scheduler
@@ -115,10 +114,9 @@ def test_without_configuration_there_is_only_the_gate(serve: Serve) -> None:
 
 
 def test_only_private_functions_hold_the_secret_key() -> None:
-    table = tomllib.loads(TABLE.read_text())["functions"]
-    for name, function in table.items():
-        holds = "SUPABASE_SECRET_KEY" in function.get("secrets", [])
-        assert holds == (function["access"] == "private" or name == "receive-webhook"), name
+    for function in load_functions():
+        holds = "SUPABASE_SECRET_KEY" in function.secrets
+        assert holds == (function.is_private or function.name == "receive-webhook"), function.name
 
 
 def test_the_metadata_server_gives_tokens_to_those_who_know_its_header(stack: RunningStack) -> None:

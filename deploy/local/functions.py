@@ -2,10 +2,8 @@
 
 import os
 import sys
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.gateway import run_gateway
@@ -13,54 +11,30 @@ from deploy.local.metadata import ACCOUNT, google_key_file, run_metadata
 from deploy.local.part import ROOT, Part, running
 from deploy.local.ports import answering, free_ports
 from deploy.local.scheduler import run_scheduler
-
-TABLE = ROOT / "deploy" / "functions.toml"
-
-
-@dataclass(frozen=True)
-class Function:
-    """One row of the table, as far as running it goes."""
-
-    name: str
-    variables: tuple[str, ...]
-    is_private: bool = False
-    schedule: str | None = None
-
-    @property
-    def source(self) -> Path:
-        """Its one file."""
-        return ROOT / "functions" / self.name / "main.py"
-
-    def environment(self, known: Mapping[str, str]) -> dict[str, str]:
-        """The variables that the table lists for it, and no others."""
-        values = {**os.environ, **known}
-        if self.is_private:
-            values |= {"AUDIENCE": self.address(known), "INVOKERS": ACCOUNT}
-        values["LINEAR_FORWARD_URL"] = f"{known['FUNCTIONS_URL']}/linear-forward"
-        given = {name: values[name] for name in self.variables if name in values}
-        # The platform's own, which every function finds there.
-        return given | {"GCE_METADATA_HOST": known["GCE_METADATA_HOST"]}
-
-    def address(self, known: Mapping[str, str]) -> str:
-        """Where it is called, and so what the identity tokens for it name."""
-        return f"{known['FUNCTIONS_URL']}/{self.name}"
+from deploy.table import Function, check_folders, read_table
 
 
 def load_functions() -> list[Function]:
-    """Every function of the table that has been written."""
-    table = tomllib.loads(TABLE.read_text())
-    shared = table["defaults"].get("env", [])
-    rows = table["functions"].items()
-    functions = [
-        Function(
-            name,
-            (*shared, *row.get("env", []), *row.get("secrets", [])),
-            row["access"] == "private",
-            row.get("schedule"),
-        )
-        for name, row in rows
-    ]
-    return [function for function in functions if function.source.exists()]
+    """Every function of the table, which is all that have been written."""
+    functions = read_table()
+    check_folders(functions)
+    return functions
+
+
+def environment(function: Function, known: Mapping[str, str]) -> dict[str, str]:
+    """The variables that the table lists for it, and no others."""
+    values = {**os.environ, **known}
+    if function.is_private:
+        values |= {"AUDIENCE": address(function, known), "INVOKERS": ACCOUNT}
+    values["LINEAR_FORWARD_URL"] = f"{known['FUNCTIONS_URL']}/linear-forward"
+    given = {name: values[name] for name in function.variables if name in values}
+    # The platform's own, which every function finds there.
+    return given | {"GCE_METADATA_HOST": known["GCE_METADATA_HOST"]}
+
+
+def address(function: Function, known: Mapping[str, str]) -> str:
+    """Where it is called, and so what the identity tokens for it name."""
+    return f"{known['FUNCTIONS_URL']}/{function.name}"
 
 
 def serving_command(source: Path, entry_point: str, port: int, *options: str) -> list[str]:
@@ -73,7 +47,7 @@ def serving_command(source: Path, entry_point: str, port: int, *options: str) ->
 @contextmanager
 def run_function(home: Path, function: Function, env: Mapping[str, str], port: int) -> Iterator[Part]:
     """One function behind functions-framework, with that environment alone."""
-    command = serving_command(function.source, function.name.replace("-", "_"), port)
+    command = serving_command(function.source, function.entry_point, port)
     # The framework's own answer, without the function: it may need parts that are not up yet.
     ready = answering(port, "/robots.txt", status=404)
     with running(
@@ -93,13 +67,13 @@ def run_functions(
     functions = load_functions()
     ports = dict(zip((function.name for function in functions), free_ports(len(functions)), strict=True))
     upstreams = {name: f"http://127.0.0.1:{number}" for name, number in ports.items()}
-    private = {function.name: function.address(known) for function in functions if function.is_private}
-    schedules = {function.address(known): function.schedule for function in functions if function.schedule}
+    private = {function.name: address(function, known) for function in functions if function.is_private}
+    schedules = {address(function, known): function.schedule for function in functions if function.schedule}
     metadata_host = known["GCE_METADATA_HOST"]
     with ExitStack() as started:
         parts = [
             started.enter_context(
-                run_function(home, function, function.environment(known), ports[function.name])
+                run_function(home, function, environment(function, known), ports[function.name])
             )
             for function in functions
         ]

@@ -1,0 +1,199 @@
+"""python -m deploy.setup: makes what is missing in a Google Cloud project, and tells of each change.
+
+Values of secrets come from the environment or are asked for, and are never shown.
+"""
+
+import argparse
+import os
+import re
+import secrets
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from getpass import getpass
+from hashlib import sha256
+
+import google.auth
+from google.api_core.exceptions import GoogleAPICallError, RetryError
+from google.auth.exceptions import GoogleAuthError
+
+from deploy import names
+from deploy.setup.desk import Desk, changes, deployed
+from deploy.setup.federation import Repository, provider_path
+from deploy.setup.google import Google
+from deploy.setup.secrets import (
+    GENERATED,
+    Refused,
+    add_version,
+    all_secrets,
+    checked,
+    current_value,
+    gather,
+    require_complete,
+    require_secret,
+)
+from deploy.table import DeployError, Function, read_table
+
+SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+ENDPOINT = "https://{service}.googleapis.com"
+# Seconds that Google may take until what was made is seen everywhere, and those between two looks.
+PATIENCE, PAUSE = 180, 2
+
+
+def main(arguments: list[str], env: Mapping[str, str]) -> int:
+    """0 when the project is as it should be, 1 and a sentence when it could not be brought there."""
+    options = _options(arguments, env)
+    try:
+        cloud = _connect(options, env)
+        if options.intake:
+            return _tell_intake(cloud)
+        if options.rotate:
+            return _rotate(cloud, options.rotate, env)
+        return _set_up(cloud, options, env)
+    except RetryError as error:
+        print(f"Stopped: {error.cause}", file=sys.stderr)
+    except (DeployError, GoogleAuthError, GoogleAPICallError, OSError) as error:
+        print(f"Stopped: {error}", file=sys.stderr)
+    return 1
+
+
+def _set_up(cloud: Google, options: argparse.Namespace, env: Mapping[str, str]) -> int:
+    desk = Desk(read_table(), options.scheduler_region, _repository(options))
+    # Before anything is changed there is nothing to wait for.
+    looking = replace(cloud, patience=0)
+    values = gather(looking, desk.functions, env, lambda name: _ask(name, options.plan))
+    try:
+        require_complete(looking, desk.functions, values)
+    except Refused as refusal:
+        if not options.plan:
+            raise
+        print(f"To be settled first: {refusal}")
+    cloud, made = (looking if options.plan else cloud), 0
+    for change in changes(cloud, desk, values):
+        print(change.says, flush=True)
+        made += 1
+        if not options.plan:
+            change.make()
+    print(f"{made} {'to make' if options.plan else 'made'}" if made else "Nothing to change")
+    _tell_what_is_left(cloud, desk, values)
+    return 0
+
+
+def _rotate(cloud: Google, name: str, env: Mapping[str, str]) -> int:
+    functions = read_table()
+    if name not in all_secrets(functions):
+        raise Refused(f"{name} is none of the secrets: {', '.join(all_secrets(functions))}")
+    require_secret(cloud, name)
+    given = env.get(name) or (secrets.token_urlsafe(32) if name in GENERATED else _ask(name))
+    value = checked(name, given)
+    if value == current_value(cloud, name):
+        print(f"{name} is what it was")
+        return 0
+    print(f"made {add_version(cloud, name, value).partition('/secrets/')[2]}")
+    _tell_redeploy(cloud, functions, [name])
+    if name in GENERATED:
+        _tell_intake_step()
+    return 0
+
+
+def _tell_intake(cloud: Google) -> int:
+    value = current_value(cloud, "INTAKE_SECRET")
+    if value is None:
+        raise Refused("there is no INTAKE_SECRET yet")
+    hashed = sha256(value.encode()).hexdigest()
+    print(f"""select private.set_setting('intake_secret_sha256', '"{hashed}"');""")
+    return 0
+
+
+def _tell_what_is_left(cloud: Google, desk: Desk, values: Mapping[str, str]) -> None:
+    there = deployed(cloud, desk.functions)
+    if missing := [function.name for function in desk.functions if function.name not in there]:
+        print(
+            f"Not deployed yet: {', '.join(missing)}. Set up again afterwards: who may call them, and when, comes then."
+        )
+    _tell_redeploy(cloud, desk.functions, values)
+    if "INTAKE_SECRET" in values:
+        _tell_intake_step()
+    if desk.repository:
+        print(f"For the workflow: provider {provider_path(cloud.number)}")
+        print(f"                  account  {names.email(names.DEPLOYER_ACCOUNT, cloud.project)}")
+
+
+def _tell_redeploy(cloud: Google, functions: list[Function], changed: Iterable[str]) -> None:
+    takers = [function for function in functions if set(changed) & set(function.secrets)]
+    if there := deployed(cloud, takers):
+        print(f"They keep the version that they were deployed with; to deploy: {' '.join(there)}")
+
+
+def _tell_intake_step() -> None:
+    print('The database has to know INTAKE_SECRET: python -m deploy.setup --intake | psql "$DATABASE_URL"')
+
+
+def _ask(name: str, only_plan: bool = False) -> str:
+    if only_plan or not sys.stdin.isatty():
+        return ""
+    return getpass(f"{name} (not shown; empty for none): ")
+
+
+def _connect(options: argparse.Namespace, env: Mapping[str, str]) -> Google:
+    credentials, _ = google.auth.default(scopes=[SCOPE])
+    return Google(options.project, credentials, env.get("GOOGLE_API_ENDPOINT", ENDPOINT), PATIENCE, PAUSE)
+
+
+def _repository(options: argparse.Namespace) -> Repository | None:
+    numbers = options.github_repository_id, options.github_owner_id
+    return Repository(*numbers, options.environment) if all(numbers) else None
+
+
+def _options(arguments: list[str], env: Mapping[str, str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.setup", description="Set a Google Cloud project up."
+    )
+    does = parser.add_mutually_exclusive_group()
+    does.add_argument("--plan", action="store_true", help="only say what would be changed")
+    does.add_argument(
+        "--rotate", metavar="VARIABLE", help="give a secret another value, from the environment or asked for"
+    )
+    does.add_argument(
+        "--intake", action="store_true", help="print the SQL that tells the database the intake secret's hash"
+    )
+    parser.add_argument(
+        "--project", default=env.get("GOOGLE_CLOUD_PROJECT"), type=_project, help="GOOGLE_CLOUD_PROJECT"
+    )
+    parser.add_argument(
+        "--environment", default="main", choices=names.ENVIRONMENTS, help="the branch that is deployed there"
+    )
+    parser.add_argument(
+        "--scheduler-region", default=env.get("SCHEDULER_REGION", names.SCHEDULER_REGION), type=_region
+    )
+    parser.add_argument("--github-repository-id", default=env.get("GITHUB_REPOSITORY_ID"), type=_number)
+    parser.add_argument("--github-owner-id", default=env.get("GITHUB_REPOSITORY_OWNER_ID"), type=_number)
+    options = parser.parse_args(arguments)
+    if not options.project:
+        parser.error("which project? Set GOOGLE_CLOUD_PROJECT or say --project")
+    if bool(options.github_repository_id) != bool(options.github_owner_id):
+        parser.error("--github-repository-id and --github-owner-id go together")
+    return options
+
+
+def _project(text: str) -> str:
+    if not names.is_project_id(text):
+        raise argparse.ArgumentTypeError("must be the id of a project, like my-desk-main")
+    return text
+
+
+def _region(text: str) -> str:
+    if not re.fullmatch(r"[a-z]+(?:-[a-z]+)+[0-9]{1,2}", text):
+        raise argparse.ArgumentTypeError("must be a region, like europe-west1")
+    return text
+
+
+def _number(text: str) -> str:
+    # Names can be taken over by somebody else once they are given up; numbers cannot.
+    if not re.fullmatch(r"[0-9]{1,20}", text):
+        raise argparse.ArgumentTypeError("must be the number that GitHub has for it, not its name")
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

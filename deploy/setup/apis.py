@@ -1,0 +1,33 @@
+"""The APIs that the desk stands on."""
+
+from deploy.setup.google import Change, Changes, Google
+
+APIS = (
+    "artifactregistry",
+    "cloudbuild",
+    "cloudresourcemanager",
+    "cloudscheduler",
+    "iam",
+    "iamcredentials",
+    "logging",
+    "run",
+    "secretmanager",
+    "storage",
+    "sts",
+)
+
+
+def apis(google: Google) -> Changes:
+    """Switches on those that are off, all at once."""
+    services = f"projects/{google.project}/services"
+    names = [f"{api}.googleapis.com" for api in APIS]
+    query = "&".join(f"names={services}/{name}" for name in names)
+    states = google.call("serviceusage", "GET", f"v1/{services}:batchGet?{query}")["services"]
+    off = sorted({state["name"].rpartition("/")[2] for state in states if state["state"] != "ENABLED"})
+    if off:
+        yield Change(f"switch on {', '.join(off)}", lambda: _enable(google, off))
+
+
+def _enable(google: Google, names: list[str]) -> None:
+    path = f"v1/projects/{google.project}/services:batchEnable"
+    google.finish("serviceusage", "v1", google.call("serviceusage", "POST", path, {"serviceIds": names}))
