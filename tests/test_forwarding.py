@@ -86,7 +86,12 @@ def test_a_persons_text_stays_inside_its_fence_whatever_it_is(wild: str) -> None
 @pytest.mark.parametrize("wild", WILD)
 def test_a_reply_stays_inside_its_fence_too(wild: str) -> None:
     comment = NewComment(
-        ticket_id="t", message_id="m", author="customer", author_name=wild, body=wild, attachments=["https://x"]
+        ticket_id="t",
+        message_id="m",
+        author="customer",
+        author_name=wild,
+        body=wild,
+        attachments=["https://x"],
     )
     assert outside_of_fences(comment_of(comment)) == "**The customer** replied:\n"
 

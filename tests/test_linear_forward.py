@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from deploy.local.migrations import Connection
-from tests.cast import Client, NewPerson, Person, RunningStack
+from tests.cast import Client, Person, RunningStack
 from tests.linear import Linear
 from tests.payloads import detail, file
 
@@ -23,14 +23,18 @@ Ticket = dict[str, Any]
 def _alone(db: Connection) -> Iterator[None]:
     """What other tests left to be forwarded is no business of these."""
     settle_all(db)
-    db.execute("update private.linear_sync set paused_until = '-infinity', polled_at = '-infinity', known_until = now()")
+    db.execute(
+        "update private.linear_sync set paused_until = '-infinity', polled_at = '-infinity', known_until = now()"
+    )
     yield
     settle_all(db)
     db.execute("update private.linear_sync set paused_until = '-infinity'")
 
 
 def settle_all(db: Connection) -> None:
-    db.execute("update private.outbox set state = 'done', payload = null where channel = 'linear' and state <> 'done'")
+    db.execute(
+        "update private.outbox set state = 'done', payload = null where channel = 'linear' and state <> 'done'"
+    )
 
 
 class Forwarder:
@@ -144,7 +148,12 @@ def test_the_issue_has_what_engineers_need(
 
 def test_a_category_without_a_team_is_not_forwarded(linear: Linear, api: Client, customer: Person) -> None:
     filed = file(api(customer), "support")
-    assert (filed["linear"], filed["issue_id"], filed["issue_identifier"], filed["issue_url"]) == ("off", None, None, None)
+    assert (filed["linear"], filed["issue_id"], filed["issue_identifier"], filed["issue_url"]) == (
+        "off",
+        None,
+        None,
+        None,
+    )
     assert linear.records("Issue") == []
 
 
@@ -175,7 +184,12 @@ def test_a_ticket_that_comes_to_the_engineers_late_brings_what_was_said(
 
 
 def test_replies_follow_in_their_order_and_notes_do_not(
-    linear: Linear, api: Client, customer: Person, agent: Person, forwarder: Forwarder, queued: Callable[..., Ticket]
+    linear: Linear,
+    api: Client,
+    customer: Person,
+    agent: Person,
+    forwarder: Forwarder,
+    queued: Callable[..., Ticket],
 ) -> None:
     filed = queued("bug")
     for n in range(5):
@@ -291,7 +305,9 @@ def test_a_comment_whose_answer_was_lost_exists_once(
     assert len(linear.comments(filed["ticket_id"])) == 1
 
 
-@pytest.mark.parametrize("rule", [{"kind": "delay", "seconds": 20}, {"kind": "drop"}, {"kind": "server_error"}])
+@pytest.mark.parametrize(
+    "rule", [{"kind": "delay", "seconds": 20}, {"kind": "drop"}, {"kind": "server_error"}]
+)
 def test_linear_being_down_delays_nobody_and_loses_nothing(
     linear: Linear, customer: Person, serve: Serve, forwarder: Forwarder, stack: RunningStack, rule: dict[str, Any],
     api: Client,
@@ -324,7 +340,7 @@ def test_a_rate_limit_stops_every_forwarder_until_its_reset_and_loses_nothing(
     linear: Linear, forwarder: Forwarder, queued: Callable[..., Ticket], serve: Serve, db: Connection,
     api: Client, customer: Person, stack: RunningStack,
 ) -> None:  # fmt: skip
-    filed = [queued("bug")["ticket_id"] for _ in range(7)]
+    filed = [queued("other")["ticket_id"] for _ in range(7)]
     with linear.failing({"kind": "ratelimited", "seconds": 600, "times": 1}):
         forwarder.once()
         calls = sum(linear.told()["calls"].values())
@@ -373,7 +389,12 @@ def test_what_linear_refuses_for_good_is_a_dead_letter_that_an_admin_sends_again
 
 
 def test_two_forwarders_at_once_send_everything_once(
-    linear: Linear, forwarder: Forwarder, queued: Callable[..., Ticket], serve: Serve, api: Client, customer: Person
+    linear: Linear,
+    forwarder: Forwarder,
+    queued: Callable[..., Ticket],
+    serve: Serve,
+    api: Client,
+    customer: Person,
 ) -> None:
     filed = [queued("other") for _ in range(25)]
     for ticket in filed[:10]:
@@ -394,7 +415,8 @@ def test_a_category_whose_team_is_missing_waits_until_somebody_has_mended_it(
         filed = file(api(customer), "support", category="technical")
         assert filed["linear"] == "queued"
         [[state, error]] = db.execute(
-            "select state, last_error from private.outbox where channel = 'linear' and ticket_id = %s", [filed["ticket_id"]]
+            "select state, last_error from private.outbox where channel = 'linear' and ticket_id = %s",
+            [filed["ticket_id"]],
         )
         assert (state, error) == ("pending", "linear: there is no team NOPE")
     finally:

@@ -139,7 +139,7 @@ begin
       perform private.enqueue_linear('comment', new.id, jsonb_build_object('message_id', m.id))
       from (
         select m.id from public.ticket_messages m
-        where m.ticket_id = new.id and not m.is_internal and m.author in ('customer', 'agent')
+        where m.ticket_id = new.id and not m.is_internal and m.author in ('customer', 'agent') and m.transcript_place is null
         order by m.created_at, m.id
       ) as m;
     end if;
@@ -169,7 +169,8 @@ end
 $$;
 
 create trigger messages_60_forward after insert on public.ticket_messages
-  for each row when (not new.is_internal and new.author in ('customer', 'agent')) execute function private.forward_message();
+  for each row when (not new.is_internal and new.author in ('customer', 'agent') and new.transcript_place is null)
+  execute function private.forward_message();
 
 -- What has come from Linear suits the issue already, so it does not go back there: states are compared, not who acted.
 create function private.forward_status()

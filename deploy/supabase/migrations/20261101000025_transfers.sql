@@ -50,7 +50,7 @@ as $$
   from jsonb_array_elements(transcript) with ordinality as said (entry, place);
   -- A tsvector holds at most 1 MB.
   update private.ticket_search s
-  set words = s.words || private.words(left(b.bodies, 100000))
+  set words = s.words || to_tsvector('pg_catalog.english', left(b.bodies, 100000))
   from (
     select string_agg(entry ->> 'body', E'\n' order by place) as bodies
     from jsonb_array_elements(transcript) with ordinality as said (entry, place)
