@@ -53,23 +53,25 @@ class NewComment(BaseModel):
 async def forward(row: Row, linear: Linear, desk_url: str) -> dict[str, Any] | None:
     """Send one row; what Linear then knows of the issue, where that has changed."""
     try:
-        match row.kind:
-            case "issue":
-                return (await _create_issue(NewIssue.model_validate(row.payload), linear)).model_dump()
-            case "comment":
-                await _create_comment(NewComment.model_validate(row.payload), linear)
-            case "link":
-                await _link(row.payload, linear, desk_url)
-            case "state":
-                return (await _move(row.payload, linear)).model_dump()
-            case _:
-                raise Undelivered(f"no row of the kind {row.kind} is known", permanent=False)
-    except InvalidInput as refused:
-        # What is kept of teams, states and labels may have been out of date: it gets a second chance without it.
-        if row.attempt > 1:
-            raise
+        return await _sent(row, linear, desk_url)
+    except InvalidInput:
+        # What was kept of teams, states and labels may be out of date: once more without it, before it is for good.
         linear.forget()
-        raise Undelivered(refused.reason, permanent=False) from None
+        return await _sent(row, linear, desk_url)
+
+
+async def _sent(row: Row, linear: Linear, desk_url: str) -> dict[str, Any] | None:
+    match row.kind:
+        case "issue":
+            return (await _create_issue(NewIssue.model_validate(row.payload), linear)).known()
+        case "comment":
+            await _create_comment(NewComment.model_validate(row.payload), linear)
+        case "link":
+            await _link(row.payload, linear, desk_url)
+        case "state":
+            return (await _move(row.payload, linear)).known()
+        case _:
+            raise Undelivered(f"no row of the kind {row.kind} is known", permanent=False)
     return None
 
 
