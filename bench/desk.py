@@ -12,10 +12,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import UUID
 
-from deploy.local.functions import Function, load_functions, run_function, serving_command
+from deploy.local.functions import environment, load_functions, run_function, serving_command
 from deploy.local.part import Part, running
 from deploy.local.ports import Ports, answering, free_ports
 from deploy.local.stack import Settings, Stack, run_stack
+from deploy.table import Function
 from tests.cast import Person, RunningStack
 
 EMPTY = Path(__file__).with_name("empty") / "main.py"
@@ -70,7 +71,7 @@ class Desk:
     def environment(self, function: Function) -> dict[str, str]:
         """What a function is given; a secret key of the older style, for only the gateway knows the new ones."""
         known = self.stack.environment | {"SUPABASE_SECRET_KEY": self.stack.keys.legacy_key("service_role")}
-        return function.environment(known) | {"POSTGREST_URL": self.stack.rest_url}
+        return environment(function, known) | {"POSTGREST_URL": self.stack.rest_url}
 
     @contextmanager
     def empty_function(self) -> Iterator[tuple[str, Part]]:

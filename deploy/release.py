@@ -124,6 +124,7 @@ def environment(function: Function, project: str, known: Mapping[str, str]) -> d
     own = {"FUNCTION_USE_ASGI": "true"}
     given = {name: value for name in function.env if (value := known.get(name, "").strip())}
     given["GOOGLE_CLOUD_PROJECT"] = project
+    given["LINEAR_FORWARD_AUDIENCE"] = names.audience("linear-forward", project)
     if function.is_private:
         callers = names.invokers(
             scheduled=function.schedule is not None, callers=function.invokers, project=project
@@ -150,7 +151,8 @@ def secrets(function: Function, newest: Mapping[str, str]) -> dict[str, str]:
         raise DeployError(
             f"{function.name} needs {', '.join(missing)}: there is no enabled version of {ids} in Secret Manager that this account can see"
         )
-    if function.one_of and len(there.keys() & set(function.one_of)) != 1:
+    of_these = len(there.keys() & set(function.one_of))
+    if function.one_of and of_these != 1 and (of_these or function.needs_one_of):
         raise DeployError(
             f"{function.name} takes one of {' and '.join(function.one_of)}: exactly one of them must be in Secret Manager"
         )

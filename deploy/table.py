@@ -56,6 +56,11 @@ class Function(Row):
         return self.access == "private"
 
     @property
+    def needs_one_of(self) -> bool:
+        """Whether it cannot do without any of them."""
+        return not set(self.one_of) <= set(self.optional)
+
+    @property
     def entry_point(self) -> str:
         """The name of the function in its main.py."""
         return self.name.replace("-", "_")

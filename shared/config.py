@@ -33,6 +33,7 @@ class Config(NamedTuple):
     audience: str | None
     invokers: frozenset[str]
     linear_forward_url: str | None
+    linear_forward_audience: str | None
     metadata_host: str
 
     @property
@@ -84,7 +85,7 @@ def mail_config() -> MailConfig:
 
 
 @cache
-def linear_config() -> LinearConfig:
+def linear_config() -> LinearConfig | None:
     return load_linear(os.environ)
 
 
@@ -118,6 +119,7 @@ def load(env: Mapping[str, str]) -> Config:
         audience=_text(env, "AUDIENCE"),
         invokers=frozenset(env.get("INVOKERS", "").replace(",", " ").split()),
         linear_forward_url=_url(env, "LINEAR_FORWARD_URL") if _text(env, "LINEAR_FORWARD_URL") else None,
+        linear_forward_audience=_text(env, "LINEAR_FORWARD_AUDIENCE"),
         metadata_host=_text(env, "GCE_METADATA_HOST") or "metadata.google.internal",
     )
 
@@ -135,10 +137,13 @@ def load_mail(env: Mapping[str, str]) -> MailConfig:
     )
 
 
-def load_linear(env: Mapping[str, str]) -> LinearConfig:
+def load_linear(env: Mapping[str, str]) -> LinearConfig | None:
+    """None for a desk without Linear."""
     api_key, oauth_token = _key(env, "LINEAR_API_KEY"), _key(env, "LINEAR_OAUTH_TOKEN")
-    if (api_key is None) == (oauth_token is None):
-        raise NotConfigured("one of LINEAR_API_KEY and LINEAR_OAUTH_TOKEN has to be set, and not both")
+    if api_key and oauth_token:
+        raise NotConfigured("only one of LINEAR_API_KEY and LINEAR_OAUTH_TOKEN may be set")
+    if not api_key and not oauth_token:
+        return None
     return LinearConfig(
         authorization=api_key or f"Bearer {oauth_token}",
         url=_url(env, "LINEAR_API_URL", default="https://api.linear.app/graphql"),

@@ -47,7 +47,10 @@ async def forwarded(ticket: dict[str, Any], arrived: float) -> dict[str, Any]:
 
 
 async def _ask(url: str, ticket_id: str) -> dict[str, Any]:
-    headers = {"Authorization": f"Bearer {await _identity(url)}", "Content-Type": "application/json"}
+    headers = {
+        "Authorization": f"Bearer {await _identity(config().linear_forward_audience or url)}",
+        "Content-Type": "application/json",
+    }
     request = client().post(url).headers(headers).body_bytes(to_json({"ticket": ticket_id}))
     response = await request.build().send()
     answer = from_json((await response.bytes()).to_bytes())

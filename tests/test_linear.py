@@ -73,11 +73,14 @@ def test_an_issue_is_read_with_the_key_as_it_is(vendor: respx.Route) -> None:
 
 def test_an_oauth_token_is_a_bearer() -> None:
     env = {name: value for name, value in ENV.items() if name != "LINEAR_API_KEY"}
-    assert load_linear(ENV).authorization == "lin_api_key"
-    assert load_linear(env | {"LINEAR_OAUTH_TOKEN": "lin_oauth_x"}).authorization == "Bearer lin_oauth_x"
-    for neither_or_both in (env, ENV | {"LINEAR_OAUTH_TOKEN": "lin_oauth_x"}):
-        with pytest.raises(NotConfigured, match="not_configured"):
-            load_linear(neither_or_both)
+    with_key, with_token = load_linear(ENV), load_linear(env | {"LINEAR_OAUTH_TOKEN": "lin_oauth_x"})
+    assert with_key
+    assert with_key.authorization == "lin_api_key"
+    assert with_token
+    assert with_token.authorization == "Bearer lin_oauth_x"
+    assert load_linear(env) is None
+    with pytest.raises(NotConfigured, match="not_configured"):
+        load_linear(ENV | {"LINEAR_OAUTH_TOKEN": "lin_oauth_x"})
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,11 @@ from bench.figures import FOLDER, Bar, Line, NotMeasured
 from bench.load import Ask, bearer
 from bench.processes import cpu_seconds
 from bench.rounds import interleaved, ratios
-from deploy.local.functions import Function, load_functions, serving_command
+from deploy.local.functions import address, load_functions, serving_command
 from deploy.local.part import ROOT, necessities
 from deploy.local.ports import free_ports
 from deploy.local.stack import Say
+from deploy.table import Function
 from tests.cast import RunningStack
 
 ROUNDS = 12
@@ -85,7 +86,7 @@ def _starts(name: str, start: Start, say: Say) -> bool:
 def start_of(desk: Desk, function: Function, first: Ask | None = None) -> Start:
     """A function of the table; a private one is asked as Cloud Scheduler asks it."""
     if first is None:
-        token = RunningStack(desk.stack).identity_token(function.address(desk.stack.environment))
+        token = RunningStack(desk.stack).identity_token(address(function, desk.stack.environment))
         first = Ask("POST", "/", {"Authorization": f"Bearer {token}"}, {})
     return Start(function.source, function.name.replace("-", "_"), desk.environment(function), first)
 

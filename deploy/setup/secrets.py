@@ -54,7 +54,7 @@ def require_complete(google: Google, functions: list[Function], values: Values) 
     ]
     for function in functions:
         given = [name for name in function.one_of if name in known]
-        if function.one_of and not given:
+        if function.needs_one_of and not given:
             wants.append("one of " + " and ".join(function.one_of))
         if len(given) > 1:
             raise Refused(

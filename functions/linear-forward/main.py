@@ -5,7 +5,7 @@ from typing import Any
 
 from shared import logs
 from shared.call import Call
-from shared.config import linear_config
+from shared.config import LinearConfig, linear_config
 from shared.endpoint import Answer, endpoint
 from shared.fields import Id
 from shared.forwarding import forward
@@ -28,10 +28,14 @@ class Wanted(Body):
 @endpoint("POST /", private=True)
 async def linear_forward(call: Call) -> Answer:
     wanted = call.body(Wanted, may_be_empty=True).ticket
-    send = _sender(call)
+    config = linear_config()
+    if config is None:
+        return {"linear": "off"}
+    linear = _linear(config)
+    send = _sender(call, linear, config.desk_url)
     if wanted is not None:
         return await _forward_one(call, wanted, send)
-    learned = await _learned(call)
+    learned = await _learned(call, linear)
     return await drain(call.rpc, "claim_linear", send, SECONDS) | learned
 
 
@@ -48,10 +52,10 @@ async def _forward_one(call: Call, ticket: str, send: Send) -> dict[str, Any]:
     return known
 
 
-async def _learned(call: Call) -> dict[str, Any]:
+async def _learned(call: Call, linear: Linear) -> dict[str, Any]:
     """A poll that fails is made again a minute later; what waits goes out all the same."""
     try:
-        return {"learned": await poll(call.rpc, _linear())}
+        return {"learned": await poll(call.rpc, linear)}
     except RateLimited as refused:
         await call.rpc("pause_linear", {"seconds": refused.seconds})
         return {"learned": 0, "poll": refused.reason}
@@ -60,13 +64,12 @@ async def _learned(call: Call) -> dict[str, Any]:
         return {"learned": 0, "poll": refused.reason}
 
 
-def _sender(call: Call) -> Send:
+def _sender(call: Call, linear: Linear, desk_url: str) -> Send:
     """Sending a row, and keeping every instance from Linear when it says so."""
 
     async def send(row: Row) -> dict[str, Any] | None:
-        linear = _linear()
         try:
-            result = await forward(row, linear, linear_config().desk_url)
+            result = await forward(row, linear, desk_url)
         except RateLimited as refused:
             await call.rpc("pause_linear", {"seconds": refused.seconds})
             raise
@@ -78,7 +81,6 @@ def _sender(call: Call) -> Send:
 
 
 @cache
-def _linear() -> Linear:
+def _linear(config: LinearConfig) -> Linear:
     """One for the life of the process."""
-    config = linear_config()
     return Linear(config.authorization, url=config.url)
