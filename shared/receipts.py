@@ -10,6 +10,7 @@ FILED = {
     "contact": "We've received your message.",
     "other": "Thank you for your report. We'll look into it and get back to you.",
     "support": "Your support ticket has been created. We typically respond {}.",
+    "webhook": "The ticket has been created. We typically respond {}.",
 }
 # By the category of feedback.
 THANKS = {

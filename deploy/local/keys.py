@@ -3,6 +3,7 @@
 import json
 import secrets
 import time
+from base64 import b64encode
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ class Keys:
     intake_secret: str
     linear_key: str
     linear_webhook_secret: str
+    partner_secret: str
     database_password: str
     signing_key: str
     key_id: str
@@ -82,6 +84,7 @@ def _new_keys() -> Keys:
         intake_secret=secrets.token_urlsafe(32),
         linear_key=f"lin_api_{secrets.token_urlsafe(30)}",
         linear_webhook_secret=f"lin_wh_{secrets.token_urlsafe(30)}",
+        partner_secret=f"whsec_{b64encode(secrets.token_bytes(24)).decode()}",
         database_password=secrets.token_urlsafe(18),
         signing_key=pem.decode(),
         key_id=secrets.token_hex(8),

@@ -1,18 +1,33 @@
 """Takes signed webhooks: what happened to an issue in Linear, and what other systems have for the desk."""
 
+import asyncio
+
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from shared.call import Call
 from shared.endpoint import Answer, endpoint
 from shared.errors import Invalid, Malformed
 from shared.issues import LinearEvent
-from shared.signatures import require_linear, require_recent
+from shared.partners import CompanionEvent, Envelope, TicketEvent, TransferEvent, came_from
+from shared.receipts import receipt, thanks
+from shared.signatures import require_linear, require_partner, require_recent
+from shared.transfers import said
+from shared.triage import triage
 
-ROUTES = ("POST /linear",)
+ROUTES = ("POST /linear", "POST /tickets")
 
 
 @endpoint(*ROUTES, anonymous=ROUTES)
 async def receive_webhook(call: Call) -> Answer:
+    if call.route == "POST /linear":
+        return await _from_linear(call)
+    partner = require_partner(call.raw_body, call.request.headers)
+    call.as_service = True
+    return await _from_partner(call, partner)
+
+
+async def _from_linear(call: Call) -> Answer:
     require_linear(call.raw_body, call.request.headers)
     try:
         event = LinearEvent.model_validate_json(call.raw_body)
@@ -27,3 +42,26 @@ async def receive_webhook(call: Call) -> Answer:
         return {"applied": 0, "duplicate": False}
     call.as_service = True
     return await call.rpc("receive_linear", {"delivery": delivery, **news})
+
+
+async def _from_partner(call: Call, partner: str) -> Answer:
+    by = {"integration": partner}
+    match call.body(Envelope).type:
+        case "ticket":
+            ticket = call.body(TicketEvent).data
+            return receipt(from_json(await call.rpc("receive_ticket", ticket.arguments() | by, came_from)))
+        case "ai_transfer":
+            transfer = call.body(TransferEvent).data
+            verdict = await asyncio.to_thread(triage, said(transfer.conversation_history))
+            arguments = transfer.arguments(verdict) | by
+            filed = await call.rpc(
+                "receive_transfer", arguments, lambda name: came_from(transfer.came_from(name))
+            )
+            return receipt(from_json(filed))
+        case _:
+            request = call.body(CompanionEvent).data
+            if request.ticket_type == "bug":
+                return receipt(
+                    from_json(await call.rpc("receive_ticket", request.arguments() | by, came_from))
+                )
+            return thanks(from_json(await call.rpc("receive_feedback", request.arguments() | by, came_from)))

@@ -27,6 +27,32 @@ create policy select_own_or_as_agent on public.user_feedback for select to authe
 revoke all on public.user_feedback from public, anon, authenticated, service_role;
 grant select on public.user_feedback to authenticated, service_role;
 
+-- Checks and keeps what somebody thinks of whom the rights and the quota are settled.
+create function private.keep_feedback(
+  giver uuid, category text, description text, rating integer, feature_name text, would_recommend boolean
+)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  f public.user_feedback;
+begin
+  perform private.fail_fields(
+    private.choice_problem('category', category, '{feature_request,improvement,complaint,praise,other}')
+    || private.text_problem('description', description, 20000)
+    || private.text_problem('feature_name', feature_name, 100, false)
+    || case when rating not between 1 and 5 then private.problem('rating', 'must be 1 to 5') else '[]'::jsonb end);
+  insert into public.user_feedback as k (user_id, category, description, rating, feature_name, would_recommend)
+  values (giver, keep_feedback.category, keep_feedback.description, keep_feedback.rating, keep_feedback.feature_name,
+    keep_feedback.would_recommend)
+  returning k.* into f;
+  return jsonb_build_object(
+    'feedback_id', f.id, 'category', f.category, 'created_at', private.wire_time(f.created_at));
+end
+$$;
+
 create function private.create_feedback(
   category text, description text, rating integer, feature_name text, would_recommend boolean, idempotency_key text
 )
@@ -44,18 +70,10 @@ begin
   if answer is not null then
     return answer;
   end if;
-  perform private.fail_fields(
-    private.choice_problem('category', category, '{feature_request,improvement,complaint,praise,other}')
-    || private.text_problem('description', description, 20000)
-    || private.text_problem('feature_name', feature_name, 100, false)
-    || case when rating not between 1 and 5 then private.problem('rating', 'must be 1 to 5') else '[]'::jsonb end);
+  answer := private.keep_feedback(me, category, description, rating, feature_name, would_recommend);
   if not private.is_agent() then
     perform private.spend_quota(me::text, 'feedback');
   end if;
-  insert into public.user_feedback as f (user_id, category, description, rating, feature_name, would_recommend)
-  values (me, category, description, rating, feature_name, would_recommend)
-  returning jsonb_build_object(
-    'feedback_id', f.id, 'category', f.category, 'created_at', private.wire_time(f.created_at)) into answer;
   return private.remember_answer(me::text, 'create_feedback', idempotency_key, answer);
 end
 $$;

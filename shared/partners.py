@@ -1,0 +1,83 @@
+"""What partners send receive-webhook: tickets, conversations, and what people told a companion, each for a named user.
+
+`{"type": …, "timestamp"?: …, "data": {…}}`, as Standard Webhooks has it; `user` is an id or an e-mail address.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict
+
+from shared.fields import Attachments, Context, Description, Maybe, Priority, Short, Subject
+from shared.parsing import Body
+from shared.payloads import LONGEST_SUBJECT, first_line
+from shared.transfers import EitherCase, Transfer, named
+
+FeedbackCategory = Literal["feature_request", "improvement", "complaint", "praise", "other"]
+
+
+class Envelope(Body):
+    """Just enough to know what it is."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    type: Literal["ticket", "ai_transfer", "companion"]
+
+
+class PartnerTicket(EitherCase):
+    external_id: Short
+    user: Short
+    subject: Subject
+    description: Description
+    category: Maybe[Short] = None
+    priority: Maybe[Priority] = None
+    context: Context | None = None
+    attachments: Attachments | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        sent = self.model_dump(exclude={"user"})
+        return sent | {"customer": self.user, "issue_type": "webhook"}
+
+
+class PartnerTransfer(Transfer):
+    """A conversation as ai-escalation takes it; its id is what makes it one."""
+
+    customer: Annotated[Short, named("user")]
+
+
+class CompanionRequest(EitherCase):
+    """What somebody asked their companion to pass on, in their words."""
+
+    external_id: Short
+    user: Short
+    ticket_type: Literal["bug", "feedback"]
+    description: Description
+    category: Maybe[FeedbackCategory] = None
+
+    def arguments(self) -> dict[str, Any]:
+        sent = {"external_id": self.external_id, "customer": self.user, "description": self.description}
+        if self.ticket_type == "feedback":
+            return sent | {"category": self.category or "other"}
+        return sent | {"issue_type": "bug", "subject": first_line(self.description)[:LONGEST_SUBJECT]}
+
+
+class TicketEvent(Body):
+    type: Literal["ticket"]
+    timestamp: str | None = None
+    data: PartnerTicket
+
+
+class TransferEvent(Body):
+    type: Literal["ai_transfer"]
+    timestamp: str | None = None
+    data: PartnerTransfer
+
+
+class CompanionEvent(Body):
+    type: Literal["companion"]
+    timestamp: str | None = None
+    data: CompanionRequest
+
+
+def came_from(argument: str) -> str:
+    """Where in the body an argument of the store stood."""
+    return "data." + {"customer": "user"}.get(argument, argument)
