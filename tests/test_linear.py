@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 import pytest
 import respx
+from graphql import build_schema, parse, validate
 
+from deploy.local.linear.execution import load_schema
 from shared import linear
 from shared.config import load_linear
 from shared.errors import NotConfigured
@@ -69,6 +73,20 @@ def test_an_issue_is_read_with_the_key_as_it_is(vendor: respx.Route) -> None:
     request = vendor.calls.last.request
     assert request.headers["authorization"] == "lin_api_key"
     assert json.loads(request.content)["variables"] == {"id": ID}
+
+
+def test_every_document_is_one_that_the_double_takes() -> None:
+    for document in linear.DOCUMENTS:
+        assert validate(load_schema(), parse(document)) == []
+
+
+@pytest.mark.skipif(
+    "LINEAR_SCHEMA" not in os.environ, reason="LINEAR_SCHEMA names no copy of Linear's schema"
+)
+def test_every_document_is_one_that_linear_takes() -> None:
+    schema = build_schema(Path(os.environ["LINEAR_SCHEMA"]).read_text(), assume_valid=True)
+    for document in linear.DOCUMENTS:
+        assert validate(schema, parse(document)) == []
 
 
 def test_an_oauth_token_is_a_bearer() -> None:
