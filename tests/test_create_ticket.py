@@ -41,6 +41,10 @@ def test_a_customer_files_a_bug_report(api: Client, customer: Person) -> None:
     assert UUID(answer.pop("ticket_id"))
     assert answer.pop("ticket_number").startswith("SUP-")
     assert answer.pop("created_at").endswith("Z")
+    assert answer.pop("linear") == "created"
+    assert UUID(answer.pop("issue_id"))
+    assert answer.pop("issue_identifier").startswith("ENG-")
+    assert answer.pop("issue_url").startswith("http://127.0.0.1")
     assert answer == {
         "success": True,
         "issue_type": "bug",
@@ -48,10 +52,6 @@ def test_a_customer_files_a_bug_report(api: Client, customer: Person) -> None:
         "priority": "medium",
         "category": "bug",
         "message": "Thank you for reporting this bug. We'll investigate and get back to you.",
-        "linear": "off",
-        "issue_id": None,
-        "issue_identifier": None,
-        "issue_url": None,
         "error": None,
     }
     assert response.headers["cache-control"] == "no-store"

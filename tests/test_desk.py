@@ -141,7 +141,9 @@ def test_a_customer_files_one_of_every_kind_lists_reads_and_answers(
 ) -> None:
     mine = api(customer)
     filed = [file(mine, kind) for kind in KINDS]
-    assert all(answer["linear"] == "off" and answer["issue_url"] is None for answer in filed)
+    engineers_see = {answer["issue_type"] for answer in filed if answer["linear"] == "created"}
+    assert engineers_see == {"chatbot", "other", "bug", "contact"}
+    assert all((answer["linear"] == "off") == (answer["issue_url"] is None) for answer in filed)
     assert numbers(mine.get("/list-tickets")) == [answer["ticket_number"] for answer in reversed(filed)]
     for answer in filed:
         ticket = answer["ticket_number"]

@@ -19,7 +19,7 @@ REASON = {"reason": "The shop is down."}
 
 @pytest.fixture
 def ticket(api: Client, customer: Person) -> str:
-    filed: str = file(api(customer))["ticket_id"]
+    filed: str = file(api(customer), "support", priority="medium")["ticket_id"]
     return filed
 
 

@@ -78,7 +78,7 @@ def test_what_a_change_touches(
 def test_a_new_version_of_a_secret_goes_where_it_is_read(deployed: Project, select: Select) -> None:
     secrets = deployed.state["secrets"]
     deployed.change(secrets=secrets | {"supadesk-supabase-secret-key": [1, 9, 10, 11]})
-    assert select() == ["sla-sweep", "send-notifications"]
+    assert select() == ["sla-sweep", "send-notifications", "linear-forward", "receive-webhook"]
 
 
 def test_another_value_goes_where_it_is_read(deployed: Project, capfd: pytest.CaptureFixture[str]) -> None:

@@ -111,8 +111,8 @@ def test_a_staged_folder_holds_what_is_deployed_and_nothing_else(project: Projec
 
     assert folder == project.root / "build" / "add-message"
     assert {path.name for path in folder.iterdir()} == {"main.py", "shared", "requirements.txt"}
-    modules = {path.name for path in (ROOT / "shared").glob("*.py")}
-    assert {path.name for path in (folder / "shared").iterdir()} == modules
+    library = {path.name for path in (ROOT / "shared").iterdir() if path.suffix in (".py", ".toml", ".model")}
+    assert {path.name for path in (folder / "shared").iterdir()} == library
 
 
 def test_what_was_staged_before_is_gone(project: Project) -> None:

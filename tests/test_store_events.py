@@ -20,7 +20,7 @@ select ticket_id from public.ticket_events group by ticket_id having max(seq) <>
 
 @pytest.fixture
 def ticket(api: Client, customer: Person) -> str:
-    number: str = file(api(customer))["ticket_number"]
+    number: str = file(api(customer), "support")["ticket_number"]
     return number
 
 

@@ -71,7 +71,7 @@ def test_so_is_a_table(project: Project, old: str, new: str, said: str) -> None:
 
 def test_more_requests_than_the_store_has_room_for_are_refused(project: Project) -> None:
     project.edit("deploy/functions.toml", "max_instances = 10", "max_instances = 30")
-    assert "4960 requests under way, and PostgREST's pool of 10 has room for 4000" in refusal(project)
+    assert "7520 requests under way, and PostgREST's pool of 10 has room for 4000" in refusal(project)
 
 
 def test_a_row_and_a_folder_belong_together(project: Project) -> None:
