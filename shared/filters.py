@@ -66,14 +66,15 @@ Status = Annotated[
     Literal["open", "in_progress", "waiting_on_customer", "resolved", "closed"],
     BeforeValidator(_known_status),
 ]
-Moment = Annotated[str, AfterValidator(_moment)]
+Day = Annotated[str, Field(json_schema_extra={"format": "date"}), AfterValidator(_day)]
+Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"}), AfterValidator(_moment)]
 
 
 class StatsRange(Query):
     """Local days of a time zone, both included; the last thirty when none are named."""
 
-    from_day: Once[Annotated[str, AfterValidator(_day)]] | None = Field(None, alias="from")
-    to_day: Once[Annotated[str, AfterValidator(_day)]] | None = Field(None, alias="to")
+    from_day: Once[Day] | None = Field(None, alias="from")
+    to_day: Once[Day] | None = Field(None, alias="to")
     time_zone: Once[Short] = "UTC"
 
     def came_from(self, argument: str) -> str:
