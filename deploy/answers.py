@@ -144,7 +144,6 @@ class TimelineEvent(BaseModel):
     type: str
     at: datetime
     actor: str
-    changes: dict[str, Any]
 
 
 class TicketDetail(Success, TicketSummary):
