@@ -92,7 +92,7 @@ def test_nothing_that_is_sent_breaks_a_function(
         phases=[Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
     )
-    def attack(case: schemathesis.Case, names: dict[str, str]) -> None:
+    def attack(case: schemathesis.Case[Any], names: dict[str, str]) -> None:
         if mode is GenerationMode.POSITIVE and case.path_parameters:
             case.path_parameters = {name: names[name] for name in case.path_parameters}
         for person in people.values():
