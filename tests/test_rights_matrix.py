@@ -100,7 +100,7 @@ class Desk:
         } | {table: str(self.put(table)[key]) for table, (key, _) in CONFIGURATION.items()}
 
     def value(self, query: str, *arguments: Any) -> str:
-        row = self.db.execute(query, arguments).fetchone()  # type: ignore[arg-type]
+        row = self.db.execute(query, arguments).fetchone()
         assert row
         return str(row[0])
 
@@ -180,7 +180,7 @@ def test_each_can_do_on_the_tables_what_is_written_down(
         found[f"{table} insert"] = told(client.post(f"/{table}", json=new, headers=WITH_ROWS, params={"select": key}))
         for method in ("patch", "delete"):
             name = desk.put(table)[key] if table in CONFIGURATION else rows[table]
-            value = 5 if column in ("warn_minutes",) else None if column == "read_at" else "changed"
+            value = 5 if column == "warn_minutes" else None if column == "read_at" else "changed"
             response = client.request(
                 method,
                 f"/{table}",
@@ -264,7 +264,7 @@ RPCS: dict[str, Callable[[Desk], dict[str, Any]]] = {
 
 def told(response: httpx.Response) -> str:
     """yes, none (no row is seen or touched), denied by the database's grants or policies, or the SQLSTATE of ours."""
-    answer = response.json() if response.content else None
+    answer: Any = response.json() if response.content else None
     if response.is_success:
         return "none" if answer == [] else "yes"
     code = str(answer["code"])
