@@ -109,7 +109,12 @@ class Desk:
         slug = f"m_{uuid4().hex[:12]}"
         match table:
             case "business_calendars":
-                return {"slug": slug, "name": "n", "time_zone": "UTC", "hours": {"monday": [["09:00", "17:00"]]}}
+                return {
+                    "slug": slug,
+                    "name": "n",
+                    "time_zone": "UTC",
+                    "hours": {"monday": [["09:00", "17:00"]]},
+                }
             case "customer_branches":
                 return {"customer_id": str(self.new().id), "branch_id": "west"}
             case "reply_templates":
@@ -127,9 +132,14 @@ class Desk:
         row = self.row(table)
         places = sql.SQL(", ").join([sql.Placeholder()] * len(row))
         names = sql.SQL(", ").join(map(sql.Identifier, row))
-        statement = sql.SQL("insert into {} ({}) values ({})").format(sql.Identifier("public", table), names, places)
-        self.db.execute(statement, [Jsonb(value) if isinstance(value, dict) else value for value in row.values()])
+        statement = sql.SQL("insert into {} ({}) values ({})").format(
+            sql.Identifier("public", table), names, places
+        )
+        self.db.execute(
+            statement, [Jsonb(value) if isinstance(value, dict) else value for value in row.values()]
+        )
         return row
+
 
 # What configuration is left, so that other tests find theirs.
 TIDY = (
@@ -151,7 +161,13 @@ def desk(db: Any, person: NewPerson, customer: Person, agent: Person, rest: Clie
 
 @pytest.fixture
 def clients(
-    stack: RunningStack, rest: Client, person: NewPerson, customer: Person, other: Person, agent: Person, admin: Person
+    stack: RunningStack,
+    rest: Client,
+    person: NewPerson,
+    customer: Person,
+    other: Person,
+    agent: Person,
+    admin: Person,
 ) -> dict[str, httpx.Client]:
     people = {
         "customer": customer,
@@ -175,9 +191,13 @@ def test_each_can_do_on_the_tables_what_is_written_down(
     client, rows = clients[who], desk.rows(agent)
     found: Cells = {}
     for table, (key, column) in TABLES.items():
-        found[f"{table} select"] = told(client.get(f"/{table}", params={key: f"eq.{rows[table]}", "select": key}))
+        found[f"{table} select"] = told(
+            client.get(f"/{table}", params={key: f"eq.{rows[table]}", "select": key})
+        )
         new = desk.row(table) if table in CONFIGURATION else {key: rows[table]}
-        found[f"{table} insert"] = told(client.post(f"/{table}", json=new, headers=WITH_ROWS, params={"select": key}))
+        found[f"{table} insert"] = told(
+            client.post(f"/{table}", json=new, headers=WITH_ROWS, params={"select": key})
+        )
         for method in ("patch", "delete"):
             name = desk.put(table)[key] if table in CONFIGURATION else rows[table]
             value = 5 if column == "warn_minutes" else None if column == "read_at" else "changed"
@@ -206,7 +226,9 @@ def test_each_can_call_what_is_written_down(
 
 
 def test_every_table_and_every_function_is_in_the_file(db: Any) -> None:
-    tables = db.execute("select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'")
+    tables = db.execute(
+        "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'"
+    )
     functions = db.execute(
         "select distinct proname from pg_proc where pronamespace = 'public'::regnamespace and prorettype <> 'trigger'::regtype"
     )
