@@ -25,6 +25,10 @@ run: $(LOCAL) ## Serve everything on this machine until Ctrl-C (a Supabase of yo
 test: $(TOOLS) ## Run the tests on a stack of their own (make test ARGS='-k auth')
 	@$(PY) -m pytest $(ARGS)
 
+.PHONY: attacks
+attacks: $(TOOLS) ## Attack the functions with what nobody would send, longer than the tests do (make attacks ATTACKS=500)
+	@ATTACKS=$(or $(ATTACKS),300) $(PY) -m pytest tests/test_attacks_schema.py $(ARGS)
+
 .PHONY: bench
 bench: $(TOOLS) bench/load/node_modules/.stamp build/bench/peer/.stamp ## Measure, into build/bench (BENCH=name: one part; BENCH=million: the million-row parts)
 	@$(PY) -m bench $(BENCH)
@@ -59,6 +63,10 @@ train: .venv/training.stamp ## Learn from tickets what a conversation is about (
 .PHONY: stage
 stage: .venv/functions.stamp ## Write build/<function>, as it would be deployed (make stage FN=create-ticket; without FN: all)
 	@$(PY) -m deploy stage $$FN
+
+.PHONY: openapi
+openapi: .venv/functions.stamp ## Write deploy/openapi.json, what the public functions take and answer
+	@$(PY) -m deploy.openapi
 
 .PHONY: deploy
 deploy: .venv/functions.stamp ## Deploy what has changed (make deploy ARGS=--dry-run), or one function (make deploy FN=create-ticket)

@@ -225,6 +225,7 @@ BY_SQLSTATE: dict[str, type[Problem]] = {
     "22003": Invalid,  # numeric_value_out_of_range
     "22007": Invalid,  # invalid_datetime_format
     "22008": Invalid,  # datetime_field_overflow
+    "22009": Invalid,  # invalid_time_zone_displacement_value
     "22P02": Invalid,  # invalid_text_representation
     "22P05": Invalid,  # untranslatable_character: U+0000 in jsonb
     "23514": Invalid,  # check_violation

@@ -1,7 +1,7 @@
 """What a list of tickets can be asked for, as a query string."""
 
 import re
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
@@ -12,6 +12,8 @@ from shared.parsing import Query
 T = TypeVar("T")
 
 MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d{1,9})?)([Zz]|[+ -]\d\d:\d\d)", re.ASCII)
+# PostgreSQL takes no zone from here on.
+FURTHEST_ZONE = timedelta(hours=16)
 DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 STATUS_ALIASES = dict.fromkeys(
     ("waiting_on_user", "waiting_customer", "pending_customer"), "waiting_on_customer"
@@ -40,10 +42,12 @@ def _moment(text: str) -> str:
     found = MOMENT.fullmatch(text)
     moment = "{}T{}{}".format(*found.groups()).upper().replace(" ", "+") if found else ""
     try:
-        datetime.fromisoformat(moment)
+        offset = datetime.fromisoformat(moment).utcoffset()
+        if not offset or abs(offset) < FURTHEST_ZONE:
+            return moment
     except ValueError:
-        raise ValueError("must be a time with its zone, like 2026-01-31T09:30:00Z") from None
-    return moment
+        pass
+    raise ValueError("must be a time with its zone, like 2026-01-31T09:30:00Z")
 
 
 def _day(text: str) -> str:
@@ -66,14 +70,15 @@ Status = Annotated[
     Literal["open", "in_progress", "waiting_on_customer", "resolved", "closed"],
     BeforeValidator(_known_status),
 ]
-Moment = Annotated[str, AfterValidator(_moment)]
+Day = Annotated[str, Field(json_schema_extra={"format": "date"}), AfterValidator(_day)]
+Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"}), AfterValidator(_moment)]
 
 
 class StatsRange(Query):
     """Local days of a time zone, both included; the last thirty when none are named."""
 
-    from_day: Once[Annotated[str, AfterValidator(_day)]] | None = Field(None, alias="from")
-    to_day: Once[Annotated[str, AfterValidator(_day)]] | None = Field(None, alias="to")
+    from_day: Once[Day] | None = Field(None, alias="from")
+    to_day: Once[Day] | None = Field(None, alias="to")
     time_zone: Once[Short] = "UTC"
 
     def came_from(self, argument: str) -> str:

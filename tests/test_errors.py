@@ -50,6 +50,7 @@ def test_every_state_that_the_migrations_raise_is_in_the_table() -> None:
         ("22003", 422, "invalid"),
         ("22007", 422, "invalid"),
         ("22008", 422, "invalid"),
+        ("22009", 422, "invalid"),
         ("23514", 422, "invalid"),
         ("PGRST301", 401, "unauthenticated"),
         ("PGRST303", 401, "unauthenticated"),

@@ -13,7 +13,7 @@ from shared.parsing import Body
 ROUTES = ("POST /{ticket}", "POST /{ticket}/rating", "POST /{ticket}/close", "POST /{ticket}/escalation")
 
 
-class Message(Body):
+class Reply(Body):
     """An agent may name a template, and the variables it needs beside the ticket's own, instead of a body."""
 
     body: Description | None = None
@@ -36,8 +36,8 @@ class Nothing(Body):
 async def add_message(call: Call) -> Answer:
     match call.route:
         case "POST /{ticket}":
-            message = call.body(Message).model_dump() | {"idempotency_key": call.idempotency_key}
-            return await call.rpc("add_message", call.ticket | message)
+            reply = call.body(Reply).model_dump() | {"idempotency_key": call.idempotency_key}
+            return await call.rpc("add_message", call.ticket | reply)
         case "POST /{ticket}/rating":
             return await call.rpc("rate_ticket", call.ticket | call.body(Opinion).model_dump())
         case "POST /{ticket}/escalation":

@@ -1,0 +1,276 @@
+"""What the functions answer, for the OpenAPI document; keys may join, and none of these goes away."""
+
+from datetime import date, datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+Priority = Literal["low", "medium", "high", "urgent"]
+Status = Literal["open", "in_progress", "waiting_on_customer", "resolved", "closed"]
+Author = Literal["customer", "agent", "ai", "system"]
+Number = str
+
+
+class Success(BaseModel):
+    success: Literal[True]
+
+
+class FieldProblem(BaseModel):
+    """A field that was refused: its dotted path in the request, and what it must be."""
+
+    path: str
+    message: str
+
+
+class Problem(BaseModel):
+    """Every error, everywhere; `stale_version` brings the `current` row as well."""
+
+    success: Literal[False]
+    error: str
+    code: str = Field(pattern="^[a-z_]+$")
+    fields: list[FieldProblem]
+    request_id: str
+
+
+class TicketReference(Success):
+    ticket_id: UUID
+    ticket_number: Number
+
+
+class LinearIssue(BaseModel):
+    linear: Literal["created", "queued", "off"]
+    issue_id: str | None
+    issue_identifier: str | None
+    issue_url: str | None
+
+
+class Receipt(TicketReference, LinearIssue):
+    """`access_token` opens the ticket of an unsigned contact form."""
+
+    issue_type: str
+    status: Status
+    priority: Priority
+    category: str
+    message: str
+    created_at: datetime
+    error: None
+    access_token: str = ""
+
+
+class FeedbackReceipt(Success):
+    feedback_id: UUID
+    message: str
+    created_at: datetime
+    error: None
+
+
+class Reason(BaseModel):
+    """Which words of which message, counted from 0, point to what."""
+
+    message: int
+    words: str
+    points_to: str
+
+
+class Verdict(BaseModel):
+    escalate: bool
+    category: str | None
+    priority: Priority
+    confidence: float = Field(ge=0, le=1)
+    reasons: list[Reason]
+    suggested_subject: str
+
+
+class Analysed(Success, Verdict):
+    pass
+
+
+class TransferReceipt(Receipt):
+    subject: str
+    triage: Verdict
+
+
+class BugFiled(Receipt):
+    filed: Literal["bug"]
+
+
+class FeedbackFiled(FeedbackReceipt):
+    filed: Literal["feedback"]
+    category: str
+
+
+class Advice(Success):
+    filed: None
+    message: str
+    triage: Verdict
+
+
+class TicketSummary(BaseModel):
+    ticket_id: UUID
+    ticket_number: Number
+    issue_type: str
+    category: str
+    subject: str
+    status: Status
+    priority: Priority
+    assigned_to: UUID | None
+    escalated: bool
+    created_at: datetime
+    updated_at: datetime
+    last_response_at: datetime | None
+
+
+class TicketPage(Success):
+    tickets: list[TicketSummary]
+    total: int = Field(ge=0, le=10_000)
+    total_is_capped: bool
+    next_cursor: str | None
+
+
+class TicketMessage(BaseModel):
+    message_id: UUID
+    author: Author
+    author_name: str | None
+    body: str
+    is_internal: bool
+    is_transcript: bool
+    said_at: datetime | None
+    created_at: datetime
+    attachments: list[dict[str, Any]]
+
+
+class TimelineEvent(BaseModel):
+    type: str
+    at: datetime
+    actor: str
+
+
+class TicketDetail(Success, TicketSummary):
+    description: str
+    resolution: str | None
+    context: dict[str, str | float | bool | None]
+    resolved_at: datetime | None
+    closed_at: datetime | None
+    version: int
+    sla: dict[str, Any] | None
+    linear: LinearIssue
+    messages: list[TicketMessage]
+    attachments: list[dict[str, Any]]
+    timeline: list[TimelineEvent]
+    escalations: list[dict[str, Any]]
+    metrics: dict[str, Any]
+
+
+class CategoryName(BaseModel):
+    category: str
+    name: str
+    description: str | None
+
+
+class CategoryNames(Success):
+    categories: list[CategoryName]
+
+
+class Numbers(Success):
+    from_day: date = Field(alias="from")
+    to_day: date = Field(alias="to")
+    time_zone: str
+    total: dict[str, Any]
+    by_day: list[dict[str, Any]]
+    by_category: list[dict[str, Any]]
+    by_priority: list[dict[str, Any]]
+    by_agent: list[dict[str, Any]]
+
+
+class MessageAdded(TicketReference):
+    message_id: UUID
+    author: Author
+    is_internal: bool
+    status: Status
+    created_at: datetime
+
+
+class RatingGiven(TicketReference):
+    rating: int = Field(ge=1, le=5)
+    comment: str | None
+    created_at: datetime
+
+
+class TicketClosed(TicketReference):
+    status: Literal["closed"]
+    closed_at: datetime
+
+
+class EscalationState(TicketReference):
+    escalation_id: UUID
+    reason: str
+    status: Literal["pending", "approved", "denied"]
+    priority: Priority
+    target_priority: Priority
+    requested_by: Author
+    created_at: datetime
+    decided_at: datetime | None
+
+
+class TicketRow(TicketSummary):
+    resolution: str | None
+    resolved_at: datetime | None
+    closed_at: datetime | None
+    version: int
+
+
+class TicketChanged(Success, TicketRow):
+    pass
+
+
+class Outcome(BaseModel):
+    """As PATCH would have answered for this ticket, or the error that it would have answered with."""
+
+    ticket: str
+    success: bool
+
+
+class Outcomes(Success):
+    outcomes: list[Outcome]
+
+
+class TicketDeleted(TicketReference):
+    deleted_at: datetime
+
+
+class FeedbackState(Success):
+    feedback_id: UUID
+    category: str
+    description: str
+    rating: int | None
+    status: Literal["received", "reviewed", "planned", "done", "declined"]
+    admin_response: str | None
+    reviewed_at: datetime | None
+    created_at: datetime
+
+
+class Swept(Success):
+    """How many tickets; `more` asks to be called again."""
+
+    warned: int
+    breached: int
+    closed: int
+    recalculated: int
+    pruned: int
+    escalated: list[str]
+    more: bool
+
+
+class DeadLetters(Success):
+    dead_letters: list[dict[str, Any]]
+
+
+class LetterWaits(Success):
+    id: int
+    state: Literal["pending"]
+
+
+class LinearNews(Success):
+    applied: int
+    duplicate: bool
