@@ -188,9 +188,8 @@ class Storm:
         self.stolen += taken.rowcount
 
     def waiting(self) -> int:
-        query = "select count(*) from private.outbox where channel = 'linear' and state = 'pending'"
-        [[count]] = self._db.execute(query)
-        return int(count)
+        query = "select from private.outbox where channel = 'linear' and state = 'pending'"
+        return self._db.execute(query).rowcount
 
     def _kill_one(self) -> None:
         forwarder = self._dice.choice(self._forwarders)

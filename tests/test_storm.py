@@ -8,14 +8,16 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import psycopg
 import pytest
 
-from deploy.local.migrations import Connection
 from tests.cast import NewPerson, RunningStack
 from tests.linear import Linear, Row
 from tests.storm import FAILURES, RULES, TICKETS_EACH, Filed, Serve, Storm, Talk, talk_all, two_forwarders
+
+Connection = psycopg.Connection[Any]
 
 TICKETS = int(os.environ.get("STORM_TICKETS", 60))
 SEED = int(os.environ.get("STORM_SEED", time.time_ns() % 1_000_000))
@@ -153,7 +155,7 @@ def assert_the_desk_agrees(db: Connection, linear: Linear, tickets: list[Filed])
     """Tickets know their issues, are as their people left them, suit their issues' states, and nothing is left to send."""
     types = {row["id"]: row["type"] for row in linear.records("WorkflowState")}
     issues = {row["id"]: row for row in linear.records("Issue")}
-    known: list[tuple[str, str, str, str]] = db.execute(
+    known = db.execute(
         "select t.id::text, t.status, l.identifier, l.state_type from public.support_tickets t"
         " join private.linear_issues l on l.ticket_id = t.id where t.id = any (%s::uuid[])",
         [[ticket.ticket_id for ticket in tickets]],
@@ -173,8 +175,8 @@ def assert_the_desk_agrees(db: Connection, linear: Linear, tickets: list[Filed])
 
 
 def notes(db: Connection, tickets: list[Filed]) -> list[str]:
-    found: list[tuple[str]] = db.execute(
+    found = db.execute(
         "select m.body from public.ticket_messages m where m.author = 'system' and m.ticket_id = any (%s::uuid[])",
         [[ticket.ticket_id for ticket in tickets]],
-    ).fetchall()
+    )
     return [body for (body,) in found]
