@@ -130,7 +130,7 @@ class Forwarder:
         self._life = ExitStack()
         self._over = Event()
         self._caller = Thread(target=self._call_forever, daemon=True)
-        self.calls: Counter[str] = Counter()
+        self.answers: Counter[int] = Counter()
         self.start()
         self._caller.start()
 
@@ -152,8 +152,7 @@ class Forwarder:
         with httpx.Client(timeout=120, trust_env=False) as client:
             while not self._over.wait(0.1):
                 with suppress(httpx.HTTPError):
-                    answer = client.post(self._url)
-                    self.calls[str(answer.status_code)] += 1
+                    self.answers[client.post(self._url).status_code] += 1
 
 
 class Storm:
@@ -186,6 +185,10 @@ class Storm:
             " and locked_until > now() and (kind <> 'state' or locked_until < now() + interval '296 s')"
         )
         self.stolen += taken.rowcount
+
+    def answers(self) -> dict[int, int]:
+        """How often the forwarders' calls ended with which status, where they were not killed meanwhile."""
+        return dict(sum((each.answers for each in self._forwarders), Counter()))
 
     def waiting(self) -> int:
         query = "select from private.outbox where channel = 'linear' and state = 'pending'"
