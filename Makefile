@@ -29,6 +29,10 @@ test: $(TOOLS) ## Run the tests on a stack of their own (make test ARGS='-k auth
 attacks: $(TOOLS) ## Attack the functions with what nobody would send, longer than the tests do (make attacks ATTACKS=500)
 	@ATTACKS=$(or $(ATTACKS),300) $(PY) -m pytest tests/test_attacks_schema.py $(ARGS)
 
+.PHONY: storm
+storm: $(TOOLS) ## Forward a thousand tickets to a Linear that fails, forwarders being killed (STORM_TICKETS=…, STORM_SEED=…)
+	@STORM_TICKETS=$${STORM_TICKETS:-1000} $(PY) -m pytest tests/test_storm.py -q -s
+
 .PHONY: bench
 bench: $(TOOLS) bench/load/node_modules/.stamp build/bench/peer/.stamp ## Measure, into build/bench (BENCH=name: one part; BENCH=million: the million-row parts)
 	@$(PY) -m bench $(BENCH)

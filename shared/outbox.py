@@ -52,6 +52,8 @@ class Outcome(NamedTuple):
     result: dict[str, Any] | None = None
 
 
+TOO_LATE = Outcome("retry", "its lease was nearly over")
+
 Rpc = Callable[[str, Mapping[str, Any]], Awaitable[bytes]]
 # What the vendor answered, where the database keeps something of it.
 Send = Callable[[Row], Awaitable[dict[str, Any] | None]]
@@ -78,16 +80,18 @@ async def send_batch(
     rpc: Rpc, claim: str, arguments: Mapping[str, Any], send: Send
 ) -> tuple[dict[str, Any], list[Outcome]]:
     """One batch: what the RPC `claim` answered, and what became of each row of it."""
+    last_start = time.monotonic() + LEASE_SECONDS - SEND_SECONDS
     claimed = from_json(await rpc(claim, {**arguments, "lease_seconds": LEASE_SECONDS}))
-    return claimed, await _delivered(rpc, [Row(**row) for row in claimed["rows"]], send)
+    return claimed, await _delivered(rpc, [Row(**row) for row in claimed["rows"]], send, last_start)
 
 
-async def _delivered(rpc: Rpc, rows: Iterable[Row], send: Send) -> list[Outcome]:
+async def _delivered(rpc: Rpc, rows: Iterable[Row], send: Send, last_start: float) -> list[Outcome]:
     room = asyncio.Semaphore(AT_ONCE)
 
     async def deliver(row: Row) -> Outcome:
         async with room:
-            outcome = await _attempted(row, send)
+            # An instance may have stood still for minutes: what it leased then is somebody else's by now.
+            outcome = await _attempted(row, send) if time.monotonic() < last_start else TOO_LATE
         await _settle(rpc, row, outcome)
         return outcome
 

@@ -1,6 +1,7 @@
 """What the drain does when the vendor, the store or our own code fails it."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -95,6 +96,28 @@ def test_who_does_not_answer_in_time_is_asked_again_later(monkeypatch: pytest.Mo
     store = Store(1)
     assert drained(store, send)["retried"] == 1
     assert store.settled[1][0] == "retry"
+
+
+def test_what_an_instance_leased_before_it_stood_still_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[int] = []
+
+    async def send(row: Row) -> None:
+        begun.append(row.id)
+        # The clock goes on while the instance stands still.
+        monkeypatch.setattr(outbox, "time", StoodStill)
+
+    store = Store(outbox.AT_ONCE + 2)
+    assert drained(store, send)["retried"] == outbox.AT_ONCE + 1
+    assert begun == [1]
+    assert store.settled[2] == ("retry", "its lease was nearly over", None)
+
+
+class StoodStill:
+    """Time, ten minutes on."""
+
+    @staticmethod
+    def monotonic() -> float:
+        return time.monotonic() + 600
 
 
 def test_when_nothing_gets_through_the_next_batch_is_left_alone() -> None:

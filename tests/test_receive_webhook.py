@@ -204,6 +204,39 @@ def test_an_engineers_comment_is_an_internal_note_once_and_never_the_customers(
     assert detail(api(customer), ticket["ticket_id"])["messages"] == []
 
 
+def test_our_own_move_that_is_heard_of_late_does_not_undo_what_the_customer_wants(
+    linear: Linear, stack: RunningStack, webhooks: Webhooks, api: Client, agent: Person, customer: Person, ticket: Ticket,
+    db: Connection,
+) -> None:  # fmt: skip
+    lost = {"kind": "drop", "committed": True, "operation": "issueUpdate"}
+    with linear.failing({"kind": "webhook_lost"}, lost):
+        api(agent).patch(f"/admin-update/{ticket['ticket_id']}", json={"status": "resolved"})
+        call(stack, "linear-forward")
+        api(customer).post(f"/add-message/{ticket['ticket_id']}", json={"body": "No, it is not."})
+        webhooks.moved(ticket, "Done", "completed")
+        assert status(api, agent, ticket) == "open"
+        assert notes(api, agent, ticket) == []
+    for _ in range(3):
+        db.execute("update private.outbox set available_at = now() where channel = 'linear'")
+        call(stack, "linear-forward")
+    assert linear.state(ticket["ticket_id"]) == "Todo"
+    assert status(api, agent, ticket) == "open"
+
+
+def test_an_issue_that_is_heard_of_when_its_ticket_is_closed_already_is_no_news(
+    linear: Linear, webhooks: Webhooks, api: Client, agent: Person, customer: Person
+) -> None:
+    with linear.failing(
+        {"kind": "webhook_lost"}, {"kind": "drop", "committed": True, "operation": "issueCreate"}
+    ):
+        filed = file(api(customer), "chatbot")
+        assert filed["linear"] == "queued"
+        api(agent).patch(f"/admin-update/{filed['ticket_id']}", json={"status": "closed"})
+        webhooks.moved(filed, "Backlog", "backlog")
+    assert status(api, agent, filed) == "closed"
+    assert notes(api, agent, filed) == []
+
+
 def test_our_own_comment_does_not_come_back(
     stack: RunningStack, linear: Linear, api: Client, agent: Person, customer: Person, ticket: Ticket
 ) -> None:

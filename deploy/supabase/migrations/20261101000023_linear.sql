@@ -278,6 +278,13 @@ begin
       'linear', case when paused then 0 else batch end, lease_seconds, 'linear:' || ticket, 'issue') c
     order by c.id
   loop
+    -- Whoever changes the ticket right now has found this row waiting, and counts on it: it waits until they have done.
+    perform from public.support_tickets t where t.id = o.ticket_id for share skip locked;
+    if not found then
+      update private.outbox p set lease_token = null, locked_until = null, available_at = now() + interval '1 s'
+      where p.id = o.id;
+      continue;
+    end if;
     o.payload := private.freeze_linear(o);
     if o.payload is null then
       perform private.settle_outbox(o.id, o.lease_token, 'done', 'nothing left to send', null);

@@ -92,6 +92,24 @@ begin
 end
 $$;
 
+-- What was done from here may be heard of before its row is settled: where an issue begins, and where a row that has been
+-- tried moves it to. That tells nothing of what engineers decided, and the ticket may have moved on meanwhile.
+create function private.is_echo(before private.linear_issues, state_type text)
+returns boolean
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return before.state_type is null and private.linear_suits('open', state_type)
+    or exists (
+      select from private.outbox o
+      where o.lane = 'linear:' || before.ticket_id and o.state = 'pending' and o.kind = 'state'
+        and o.payload ->> 'wish' = is_echo.state_type);
+end
+$$;
+
 create function private.apply_issue(news jsonb)
 returns boolean
 language plpgsql
@@ -110,7 +128,9 @@ begin
       perform private.note_from_linear(l.t, format(
         'Linear: %s was removed. The ticket is no longer linked to it.', news ->> 'identifier'));
     end if;
-  elsif (l.before).state_type is distinct from news ->> 'state_type' then
+  elsif (l.before).state_type is distinct from news ->> 'state_type'
+    and not private.is_echo(l.before, news ->> 'state_type')
+  then
     perform private.follow_issue(l.t, news ->> 'identifier', news ->> 'state_name', news ->> 'state_type');
   end if;
   return true;
