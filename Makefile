@@ -27,7 +27,7 @@ test: $(TOOLS) ## Run the tests on a stack of their own (make test ARGS='-k auth
 
 .PHONY: faults
 faults: $(TOOLS) ## Break everything around the functions, again and again, and look whether anything is lost
-	@FAULTS_ROUNDS=$${FAULTS_ROUNDS:-6} $(PY) -m pytest tests/test_faults.py -q $(ARGS)
+	@FAULTS_ROUNDS=$${FAULTS_ROUNDS:-3} $(PY) -m pytest tests/test_faults.py -q $(ARGS)
 
 .PHONY: bench
 bench: $(TOOLS) bench/load/node_modules/.stamp build/bench/peer/.stamp ## Measure, into build/bench (BENCH=name: one part; BENCH=million: the million-row parts)

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from threading import Event, Lock, Thread
 from typing import Any
 from uuid import uuid4
@@ -138,7 +139,7 @@ class Load:
             self._begin(self._be_customers, random.Random(f"{self._seed} customer {n}"))
         for agent in self._agents:
             chance = random.Random(f"{self._seed} {agent.email}")
-            self._begin(lambda chance, agent=agent: self._be_agent(agent, chance), chance)
+            self._begin(partial(self._be_agent, agent), chance)
 
     def stop(self) -> None:
         self._stop.set()

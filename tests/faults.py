@@ -4,7 +4,7 @@ import os
 import re
 import signal
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -21,6 +21,7 @@ from tests.mailbox import Mailbox
 # For signed-in people, in place of Supabase's 8 s, so that a slow answer is one sooner.
 STATEMENT_SECONDS = 1
 REASON = re.compile(r'"reason":"((?:[^"\\]|\\.)*)"')
+BACKEND = "select pid from pg_stat_activity where usename = 'authenticator' order by state limit 1"
 WAITING = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query ~ %s"
 LEASED = "select count(*) from private.outbox where channel = 'mail' and state = 'pending' and locked_until > now()"
 EXPIRE = "update private.outbox set locked_until = now() - interval '1 second' where locked_until > now() and channel = 'mail'"
@@ -31,8 +32,20 @@ class Faults:
         self._stack = stack
         self._parts = {part.name: part for part in parts}
         self._revived = ExitStack()
+        self._next_victims = deque(("add-message", "create-ticket"))
         self.mailbox = Mailbox(stack.stack.settings.home / "mail")
-        self.reasons: Counter[str] = Counter()
+        self._told = Counter[str]()
+
+    def quick(self) -> dict[str, Callable[[], None]]:
+        """Those of them that have the others in them, more or less."""
+        left_out = (
+            self.kill_backend,
+            self.kill_postgrest,
+            self.put_mail_off,
+            self.kill_mail,
+            self.kill_sender,
+        )
+        return {kind: fault for kind, fault in self.kinds().items() if fault not in left_out}
 
     def kinds(self) -> dict[str, Callable[[], None]]:
         """Every fault, by what is said of it."""
@@ -53,9 +66,17 @@ class Faults:
         }
 
     def leave(self) -> None:
-        for part in self._parts.values():
-            self._read_log(part)
+        """Stop what has been started again."""
         self._revived.close()
+
+    def check(self) -> None:
+        """Raise if one has ended that nobody killed."""
+        for part in self._parts.values():
+            part.check()
+
+    def told(self) -> Counter[str]:
+        """The reasons in the logs for what was answered with an error, or not sent."""
+        return sum(map(_told, self._parts.values()), self._told)
 
     def killed(self, name: str) -> Part:
         """SIGKILL for the process and all that it has started."""
@@ -66,7 +87,7 @@ class Faults:
             with suppress(ProcessLookupError):
                 os.kill(each, signal.SIGKILL)
         part.process.wait()
-        self._read_log(part)
+        self._told += _told(part)
         return part
 
     def revive(self, part: Part, **env: str) -> None:
@@ -89,12 +110,10 @@ class Faults:
 
     def kill_backend(self) -> None:
         with self._admin() as db:
-            [(pid,)] = db.execute(
-                "select pid from pg_stat_activity where usename = 'authenticator' order by state limit 1"
-            ).fetchall() or [(0,)]
-        if pid:
+            found = db.execute(BACKEND).fetchone()
+        if found:
             with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(int(str(found[0])), signal.SIGKILL)
         self._parts["postgres"].wait()
 
     def cut_connections(self) -> None:
@@ -127,12 +146,13 @@ class Faults:
 
     def kill_after_commit(self) -> None:
         """Its request waits in the database; it is frozen, the database goes on, and it is killed."""
-        for name, waits_for in (("create-ticket", "create_ticket"), ("add-message", "add_message")):
-            with self._tickets_locked():
-                self._until_there_are(WAITING, waits_for)
-                os.kill(self._parts[name].process.pid, signal.SIGSTOP)
-            time.sleep(0.4)
-            self.revive(self.killed(name))
+        self._next_victims.rotate()
+        name = self._next_victims[0]
+        with self._tickets_locked():
+            self._until_there_are(WAITING, name.replace("-", "_"))
+            os.kill(self._parts[name].process.pid, signal.SIGSTOP)
+        time.sleep(0.4)
+        self.revive(self.killed(name))
 
     def put_mail_off(self) -> None:
         self._treat_mail("defer")
@@ -214,8 +234,9 @@ class Faults:
                 assert time.monotonic() < deadline, query
                 time.sleep(0.01)
 
-    def _read_log(self, part: Part) -> None:
-        self.reasons.update(REASON.findall(part.log.read_text(errors="replace")))
+
+def _told(part: Part) -> Counter[str]:
+    return Counter(REASON.findall(part.log.read_text(errors="replace")))
 
 
 def _listens(port: int) -> bool:
