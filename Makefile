@@ -33,6 +33,10 @@ attacks: $(TOOLS) ## Attack the functions with what nobody would send, longer th
 storm: $(TOOLS) ## Forward a thousand tickets to a Linear that fails, forwarders being killed (STORM_TICKETS=…, STORM_SEED=…)
 	@STORM_TICKETS=$${STORM_TICKETS:-1000} $(PY) -m pytest tests/test_storm.py -q -s
 
+.PHONY: faults
+faults: $(TOOLS) ## Break everything around the functions, again and again, and look whether anything is lost
+	@FAULTS_ROUNDS=$${FAULTS_ROUNDS:-3} $(PY) -m pytest tests/test_faults.py -q $(ARGS)
+
 .PHONY: bench
 bench: $(TOOLS) bench/load/node_modules/.stamp build/bench/peer/.stamp ## Measure, into build/bench (BENCH=name: one part; BENCH=million: the million-row parts)
 	@$(PY) -m bench $(BENCH)

@@ -251,7 +251,9 @@ def from_store(status: int, body: bytes) -> Problem:
     sqlstate = str(answer.get("code") or "")
     kind = BY_SQLSTATE.get(sqlstate) or BY_SQLSTATE.get(sqlstate[:2]) or Internal
     reason = f"the store answered {status} {sqlstate[:8] or 'without a code'}"
-    if issubclass(kind, Unavailable) or (kind is Internal and status in (502, 503, 504)):
+    # PostgREST has an empty code, and status 400, for a connection that broke under the statement.
+    broke = answer.get("code") == ""
+    if issubclass(kind, Unavailable) or broke or (kind is Internal and status in (502, 503, 504)):
         return Unavailable(reason)
     if kind is Internal:
         return Internal(reason=reason)

@@ -69,7 +69,7 @@ def test_every_state_that_the_migrations_raise_is_in_the_table() -> None:
         ("PGRST202", 500, "internal"),
         ("42501", 500, "internal"),
         ("23505", 500, "internal"),
-        ("", 500, "internal"),
+        ("", 503, "store_unavailable"),
     ],
 )
 def test_what_a_state_of_the_store_means_for_the_caller(sqlstate: str, status: int, code: str) -> None:

@@ -7,15 +7,8 @@ from typing import Any
 import pytest
 
 from tests.cast import Client, Person
+from tests.invariants import NOT_IN_SEQUENCE, UNFAITHFUL
 from tests.payloads import detail, file
-
-UNFAITHFUL = """
-select t.ticket_number from public.support_tickets t cross join lateral private.replay_ticket(t.id) r
-where to_jsonb(r) is distinct from to_jsonb(t)
-"""
-NOT_IN_SEQUENCE = """
-select ticket_id from public.ticket_events group by ticket_id having max(seq) <> count(*) or min(seq) <> 1
-"""
 
 
 @pytest.fixture

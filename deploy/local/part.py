@@ -29,6 +29,8 @@ class Part:
     """A running process and everything that tells how it is doing."""
 
     name: str
+    command: Sequence[str | Path]
+    env: Mapping[str, str]
     process: "subprocess.Popen[bytes]"
     log: Path
     pid_file: Path
@@ -98,7 +100,7 @@ def running(
             pass_fds=[lock],
             preexec_fn=partial(_introduce, lock, os.getpid(), stop_signal),
         )
-    part = Part(name, process, log, pid_file, ready, stop_signal)
+    part = Part(name, command, env, process, log, pid_file, ready, stop_signal)
     try:
         yield part
     finally:
