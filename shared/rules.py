@@ -54,6 +54,7 @@ class Rules(NamedTuple):
     questions: dict[str, list[Trigger]]
     denials: frozenset[str]
     barriers: frozenset[str]
+    small: frozenset[str]
 
     @property
     def categories(self) -> list[str]:
@@ -84,6 +85,7 @@ def load(table: dict[str, Any]) -> Rules:
         questions=_by_first_word(_trigger(words, "question", language) for words in language["questions"]),
         denials=_denials(language),
         barriers=frozenset(form for word in language["barriers"] for form in _forms(word, language)),
+        small=_spelled(language["small"]),
     )
 
 

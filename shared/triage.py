@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from shared.classifier import Model, model, probabilities, read, row_of
+from shared.classifier import LONGEST_TEXT, Model, model, probabilities, read, row_of
 from shared.rules import SETTLED, Match, Rules, matches, rules
 from shared.words import is_stop, words_of
 
@@ -22,6 +22,8 @@ FADING = 0.8
 FORGOTTEN = 0.1
 # A trigger about which the classifier knows nothing has no measured chance: more likely right than not.
 BY_RULES_ALONE = 0.6
+# What the classifier must know to call a person by itself, of words that are not small; half of it may be strange besides.
+FEWEST_KNOWN = 2
 NORMAL_PRIORITY = "medium"
 PRIORITIES = ("low", "medium", "high", "urgent")
 
@@ -59,6 +61,15 @@ class _Found(NamedTuple):
     words: str
 
 
+class _Part(NamedTuple):
+    """A message from a place on, and what it counts."""
+
+    message: int
+    begin: int
+    text: str
+    weight: float
+
+
 class _Read(NamedTuple):
     """What a conversation says, by the rules and by the classifier."""
 
@@ -67,6 +78,7 @@ class _Read(NamedTuple):
     scores: dict[str, float]  # by what triggers point to
     chances: dict[str, float]  # by category
     denied: set[str]
+    is_known: bool  # whether the classifier knows enough of it to call a person by itself
 
 
 def triage(conversation: Sequence[Said]) -> Verdict:
@@ -119,7 +131,8 @@ def _read(conversation: Sequence[Said], known: Rules, learned: Model) -> _Read:
     scores: dict[str, float] = defaultdict(float)
     for one in found:
         scores[one.match.points_to] += one.weight
-    evidence = _evidence(latest, over, learned)
+    learnable = _learnable(latest, over, known, learned)
+    evidence = _evidence(learnable, learned)
     logits = [
         bias
         + sum(adds[place] for _, adds in evidence)
@@ -127,7 +140,9 @@ def _read(conversation: Sequence[Said], known: Rules, learned: Model) -> _Read:
         for place, (name, bias) in enumerate(zip(learned.categories, learned.bias, strict=True))
     ]
     chances = dict(zip(learned.categories, probabilities(logits), strict=True)) if evidence else {}
-    return _Read(found, _telling(evidence, chances), scores, chances, denied)
+    return _Read(
+        found, _telling(evidence, chances), scores, chances, denied, _is_known(learnable, known, learned)
+    )
 
 
 def _still_true(one: _Found, over: tuple[int, int], known: Rules) -> bool:
@@ -139,18 +154,37 @@ def _still_true(one: _Found, over: tuple[int, int], known: Rules) -> bool:
     )
 
 
-def _evidence(
-    latest: Sequence[tuple[int, str]], over: tuple[int, int], learned: Model
-) -> list[tuple[Reason, list[float]]]:
-    """Known words of the latest messages, and what each adds to each category."""
+def _learnable(
+    latest: Sequence[tuple[int, str]], over: tuple[int, int], known: Rules, learned: Model
+) -> list[_Part]:
+    """What the classifier reads: of the latest messages what was said since it was over, and is not small talk."""
+    parts = [
+        _Part(index, over[1] if index == over[0] else 0, text, FADING**age)
+        for age, (index, text) in enumerate(latest[:MOST_LEARNED])
+        if index >= over[0]
+    ]
+    return [part for part in parts if any(row_of(learned, word) is not None for word in _told(part, known))]
+
+
+def _told(part: _Part, known: Rules) -> set[str]:
+    """The words that can say what it is about."""
+    words = {word.text for word in words_of(part.text[part.begin :][:LONGEST_TEXT]) if not is_stop(word.text)}
+    return words - known.small
+
+
+def _is_known(parts: Sequence[_Part], known: Rules, learned: Model) -> bool:
+    told = {word for part in parts for word in _told(part, known)}
+    familiar = sum(row_of(learned, word) is not None for word in told)
+    return familiar >= FEWEST_KNOWN and 2 * (len(told) - familiar) <= familiar
+
+
+def _evidence(parts: Sequence[_Part], learned: Model) -> list[tuple[Reason, list[float]]]:
+    """Known words of what is read, and what each adds to each category."""
     found = []
-    for age, (index, text) in enumerate(latest[:MOST_LEARNED]):
-        if index < over[0]:
-            break
-        begin = over[1] if index == over[0] else 0
+    for index, begin, text, weight in parts:
         for feature in read(learned, text[begin:]):
             words = text[begin + feature.start : begin + feature.end]
-            found.append((Reason(index, words, ""), [FADING**age * each for each in feature.adds]))
+            found.append((Reason(index, words, ""), [weight * each for each in feature.adds]))
     return found
 
 
@@ -188,7 +222,7 @@ def _is_unmet(words: str, learned: Model) -> bool:
 def _calls_a_person(said: _Read, category: str | None, confidence: float, known: Rules) -> bool:
     """Whether the classifier is sure enough by itself, of what was not denied."""
     target = known.targets.get(category or "")
-    return target is not None and category not in said.denied and confidence >= target.alone
+    return said.is_known and target is not None and category not in said.denied and confidence >= target.alone
 
 
 def _reasons(said: _Read, category: str | None) -> tuple[Reason, ...]:

@@ -6,6 +6,7 @@ import pytest
 
 from shared.classifier import unpack
 from training.__main__ import main
+from training.measuring import by_keywords
 
 SPORTS = {
     "tennis": ("racket", "serve", "court", "ace"),
@@ -51,6 +52,12 @@ def test_the_same_rows_in_any_order_make_the_same_file(tickets: Path, tmp_path: 
     write(tickets, tickets.read_text().splitlines()[:0:-1])
     train(tickets)
     assert tickets.with_name("a.model").read_bytes() == first
+
+
+def test_what_plain_keywords_do_not_find_is_taken_for_a_question() -> None:
+    assert by_keywords("My ACCOUNT LOCKED itself") == "banking_issue"
+    assert by_keywords("Fraud: an error") == "security_concern"
+    assert by_keywords("Which currencies do you support?") == "feature_question"
 
 
 def test_a_better_model_is_kept_unless_forced(tickets: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,6 +75,70 @@ def test_nobody_is_called_for_nothing(text: str) -> None:
     assert not said(text).escalate
 
 
+SMALL_TALK = """
+Good morning
+Good afternoon, how are things?
+Hello again
+Hi, is anyone there?
+Thank you so much
+Thanks, that is all for now
+You are very kind
+Yes, please do
+No, not yet
+Okay, I will do that tomorrow
+One moment please
+See you on Monday
+Have a nice weekend
+Are you a robot?
+What can you do?
+Can you help me with something?
+Why?
+When?
+Yesterday morning
+"""
+OFF_TOPIC = """
+Where is my order?
+When does my order arrive?
+Where is my parcel?
+The courier was rude
+I ordered the blue jacket in a size too small
+Do you ship to Norway?
+Which bus goes to the station?
+My dog ate my homework
+I lost my dog
+I forgot my umbrella at the office
+My team lost again
+What is the weather like in Paris?
+Who won the football match last night?
+Can you recommend a restaurant near here?
+How do I cook rice?
+Write me a poem about the sea
+What is two plus two?
+Tell me a joke about cats
+My appointment at the dentist was cancelled
+The coffee was cold and the soup was salty
+I need a plumber for the kitchen
+There is water in the basement
+My son has a fever since yesterday
+Please book a table for two tonight
+"""
+
+
+@pytest.mark.parametrize("text", (SMALL_TALK + OFF_TOPIC).strip().splitlines())
+def test_small_talk_and_other_matters_call_nobody(text: str) -> None:
+    assert not said(text).escalate
+
+
+@pytest.mark.parametrize("text", SMALL_TALK.strip().splitlines())
+def test_small_talk_is_about_no_trouble(text: str) -> None:
+    assert said(text).category in (None, "feature_question")
+
+
+def test_a_greeting_first_takes_nothing_from_what_follows() -> None:
+    verdict = said("Good morning", "There is a payment on my statement that is not mine")
+    assert (verdict.escalate, verdict.category) == (True, "security_concern")
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -17,7 +17,8 @@ FOLDS = 5
 SEED = 0
 BINS = 10
 SECURITY = "security_concern"
-# Plain keyword matching by substrings, to compare with; the first list that matches decides.
+QUESTION = "feature_question"
+# Plain keyword matching by substrings, to compare with; the first list that matches decides, and what none matches is a question.
 KEYWORDS = {
     SECURITY: ("unauthorized", "fraud", "hacked", "suspicious", "security concern"),
     "banking_issue": ("transfer failed", "deposit", "withdrawal", "account locked", "balance wrong"),
@@ -44,7 +45,7 @@ def judged(learned: Model, rows: Sequence[Row]) -> list[Verdict]:
 
 def by_keywords(text: str) -> str:
     said = text.lower()
-    return next((name for name, words in KEYWORDS.items() if any(word in said for word in words)), "other")
+    return next((name for name, words in KEYWORDS.items() if any(word in said for word in words)), QUESTION)
 
 
 def figures(rows: Sequence[Row], guesses: Sequence[str]) -> Figures:
