@@ -19,7 +19,7 @@ MAILBOX = re.compile(
     rf'(?P<bare>{_ADDRESS})|"?(?P<name>[^"<>\x00-\x1f\x7f]{{0,100}})"?\s*<(?P<address>{_ADDRESS})>'
 )
 # More than two live secrets are no rotation, but a list that nobody has tidied up.
-PARTNER = re.compile(r"([a-z][a-z0-9_-]{0,39})((?:\s+whsec_[A-Za-z0-9+/=]{24,}){1,2})")
+PARTNER = re.compile(r"([a-z][a-z0-9_-]{0,39})=(whsec_[A-Za-z0-9+/=]{24,}(?:,whsec_[A-Za-z0-9+/=]{24,})?)")
 
 
 class Config(NamedTuple):
@@ -152,13 +152,13 @@ def load_linear(env: Mapping[str, str]) -> LinearConfig | None:
 
 
 def load_webhooks(env: Mapping[str, str]) -> WebhookConfig:
-    """PARTNER_SECRETS has a line for each integration: its name and one or two secrets, `acme whsec_… whsec_…`."""
+    """PARTNER_SECRETS has a line for each integration: its name and one or two secrets, `acme=whsec_…,whsec_…`."""
     partners = {}
     for line in filter(None, map(str.strip, env.get("PARTNER_SECRETS", "").splitlines())):
         found = PARTNER.fullmatch(line)
         if not found:
-            raise NotConfigured("PARTNER_SECRETS must have lines like: acme whsec_<base64> whsec_<base64>")
-        partners[found[1]] = found[2].split()
+            raise NotConfigured("PARTNER_SECRETS must have lines like: acme=whsec_<base64>,whsec_<base64>")
+        partners[found[1]] = found[2].split(",")
     return WebhookConfig(_secret(env, "LINEAR_WEBHOOK_SECRET", at_least=16), partners)
 
 

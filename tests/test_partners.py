@@ -190,7 +190,7 @@ def test_secrets_are_changed_without_a_gap_and_integrations_do_not_share_ids(
 ) -> None:
     old, new, others = (f"whsec_{b64encode(uuid4().bytes + uuid4().bytes).decode()}" for _ in range(3))
     data = ticket(customer)
-    with serve("receive-webhook", PARTNER_SECRETS=f"acme {old} {new}\nzenith {others}\n") as url:
+    with serve("receive-webhook", PARTNER_SECRETS=f"acme={old},{new}\nzenith={others}\n") as url:
         told = [Partner(f"{url}/tickets", secret).filed("ticket", **data) for secret in (old, new, others)]
     assert told[0]["ticket_id"] == told[1]["ticket_id"] != told[2]["ticket_id"]
 
@@ -210,5 +210,5 @@ def test_an_integration_has_a_quota_and_repeating_costs_nothing(
 
 
 def test_malformed_secrets_are_told_to_the_operator(serve: Serve) -> None:
-    with serve("receive-webhook", PARTNER_SECRETS="acme secret") as url:
+    with serve("receive-webhook", PARTNER_SECRETS="acme=secret") as url:
         assert_problem(httpx.post(f"{url}/tickets", json={}, trust_env=False), 503, "not_configured")

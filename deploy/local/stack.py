@@ -97,7 +97,7 @@ class Stack:
             "POSTGREST_URL": self.rest_url,
             "FUNCTIONS_URL": self.functions_url,
             "INTAKE_SECRET": self.keys.intake_secret,
-            "PARTNER_SECRETS": f"demo {self.keys.partner_secret}",
+            "PARTNER_SECRETS": f"demo={self.keys.partner_secret}",
             "GCE_METADATA_HOST": f"127.0.0.1:{self.metadata_port}",
             **mail_settings(self.settings.ports.mail),
             **(self.settings.linear or double_settings(self.keys, self.settings.ports.linear)),
