@@ -58,6 +58,7 @@ def test_whatever_fails_nothing_is_lost_and_nothing_is_done_twice(
     load = Load(stack.functions_url, iter(customers), agents[1:], SEED)
     prober = Caller(stack.functions_url, agents[0], load.ledger, random.Random(SEED))
     injected, back = Counter[str](), dict[str, float]()
+    _work(prober)  # and every function that people call knows Auth's keys
     load.start(CUSTOMERS)
     try:
         for kind, fault in _in_turn(faults):
