@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from shared.classifier import FILE, unpack
 from training.learning import learn
 from training.measuring import Figures, by_keywords, figures, figures_of, held_out, judged
@@ -21,6 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--force", action="store_true", help="replace the model also if it is better")
     parser.add_argument("--out", type=Path, default=FILE, help="where the model goes")
     chosen = parser.parse_args(arguments)
+    # On small matrices threads wait for each other, and the sums depend on their number.
+    with threadpool_limits(limits=1):
+        return train(chosen)
+
+
+def train(chosen: argparse.Namespace) -> int:
     try:
         rows = read_rows(chosen.csv, chosen.intents)
     except RowsError as error:
