@@ -8,17 +8,18 @@ import re
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, RootModel
 from pydantic.json_schema import models_json_schema
 
 from deploy import answers
 from deploy.table import ROOT, Function, read_table
-from shared import changes, companion, filters, payloads, transfers
+from shared import changes, companion, filters, partners, payloads, transfers
 from shared.call import LARGEST_BODY
 
 DOCUMENT = ROOT / "deploy" / "openapi.json"
+AnyEvent = partners.TicketEvent | partners.TransferEvent | partners.CompanionEvent
 UUID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 REFUSALS = {
     400: "The body is no JSON.",
@@ -36,6 +37,10 @@ REFUSALS = {
 ALWAYS = (401, 500, 503)
 DESCRIPTION = """Every answer carries `X-Request-Id`. Times are RFC 3339 in UTC. `{ticket}` is a number such as
 SUP-00001 or a UUID. Keys of ai-escalation may be snake_case as well; blank optional fields count as left out."""
+
+
+class PartnerEvent(RootModel[Annotated[AnyEvent, Field(discriminator="type")]]):
+    pass
 
 
 class Call(NamedTuple):
@@ -143,6 +148,12 @@ def calls(modules: dict[str, ModuleType]) -> dict[str, dict[str, Call]]:
         },
         "receive-webhook": {
             "POST /linear": Call("What happened in Linear, signed by it", answers.LinearNews, refused=(422,)),
+            "POST /tickets": Call(
+                "What a partner files for somebody, signed as Standard Webhooks has it",
+                (answers.Receipt, answers.FeedbackReceipt),
+                PartnerEvent,
+                refused=(409, 429),
+            ),
         },
     }
 

@@ -168,7 +168,7 @@ grant update (role, display_name, active, skills, capacity, branch_id) on public
 grant select on public.support_agents to service_role;
 
 create policy select_own_or_as_agent on public.customer_branches for select to authenticated
-  using (customer_id = (select auth.uid()) or (select private.is_agent()));
+  using (customer_id = (select private.caller()) or (select private.is_agent()));
 create policy insert_as_admin on public.customer_branches for insert to authenticated
   with check ((select private.is_admin()));
 create policy update_as_admin on public.customer_branches for update to authenticated
