@@ -119,12 +119,22 @@ def rest(stack: RunningStack) -> Iterator[Client]:
 
 
 @pytest.fixture
-def linear(stack: RunningStack) -> Iterator[Linear]:
-    """Linear's double, with nothing in it, and nothing left of what it was told to do."""
+def linear(stack: RunningStack, db: Connection) -> Iterator[Linear]:
+    """Linear's double with nothing in it, nothing on its way there, and nothing left afterwards of what it was told to do."""
     double = Linear(stack.stack.linear_url, stack.keys.linear_key)
-    double.reset()
+
+    def begin_anew() -> None:
+        double.reset()
+        db.execute(
+            "update private.outbox set state = 'done', payload = null where channel = 'linear' and state <> 'done'"
+        )
+        db.execute(
+            "update private.linear_sync set paused_until = '-infinity', polled_at = '-infinity', known_until = now()"
+        )
+
+    begin_anew()
     yield double
-    double.reset()
+    begin_anew()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What leaves for Linear: one issue a ticket, one comment a reply, whatever Linear and its forwarders do."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import psycopg
 import pytest
 
 from deploy.local.migrations import Connection
@@ -17,24 +19,6 @@ from tests.payloads import PAYLOADS, detail, file
 
 Serve = Callable[..., AbstractContextManager[str]]
 Ticket = dict[str, Any]
-
-
-@pytest.fixture(autouse=True)
-def _alone(db: Connection) -> Iterator[None]:
-    """What other tests left to be forwarded is no business of these."""
-    settle_all(db)
-    db.execute(
-        "update private.linear_sync set paused_until = '-infinity', polled_at = '-infinity', known_until = now()"
-    )
-    yield
-    settle_all(db)
-    db.execute("update private.linear_sync set paused_until = '-infinity'")
-
-
-def settle_all(db: Connection) -> None:
-    db.execute(
-        "update private.outbox set state = 'done', payload = null where channel = 'linear' and state <> 'done'"
-    )
 
 
 class Forwarder:
@@ -385,6 +369,20 @@ def test_two_forwarders_at_once_send_everything_once(
     assert len(linear.records("Issue")) == 25
     assert len(linear.records("Comment")) == 10
     assert sum(linear.told()["calls"][name] for name in ("issueCreate", "commentCreate")) == 35
+
+
+def test_a_ticket_that_somebody_changes_waits_for_them_and_holds_nobody_up(
+    linear: Linear, forwarder: Forwarder, queued: Callable[..., Ticket], stack: RunningStack, agent: Person
+) -> None:
+    filed, other = queued(), queued()
+    with psycopg.connect(stack.database_url) as changing:
+        claims = json.dumps({"sub": str(agent.id), "role": "authenticated"})
+        changing.execute("select set_config('request.jwt.claims', %s, true)", [claims])
+        changing.execute("select private.require_ticket(%s, for_change => true)", [filed["ticket_id"]])
+        forwarder.once()
+        assert [issue["id"] for issue in linear.records("Issue")] == [other["ticket_id"]]
+    forwarder.until_done()
+    assert len(linear.records("Issue")) == 2
 
 
 def test_a_category_whose_team_is_missing_waits_until_somebody_has_mended_it(

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 from uuid import uuid4
@@ -22,17 +22,6 @@ from tests.payloads import detail, file
 Serve = Callable[..., AbstractContextManager[str]]
 Ticket = dict[str, Any]
 LATER = "2999-01-01T00:00:0{}.000Z"
-
-
-@pytest.fixture(autouse=True)
-def _fresh(db: Connection) -> Iterator[None]:
-    db.execute(
-        "update private.linear_sync set paused_until = '-infinity', polled_at = '-infinity', known_until = now()"
-    )
-    yield
-    db.execute(
-        "update private.outbox set state = 'done', payload = null where channel = 'linear' and state <> 'done'"
-    )
 
 
 class Webhooks:

@@ -34,23 +34,11 @@ FITTING = {
 
 @pytest.fixture(autouse=True)
 def _impatient(db: Connection) -> Iterator[None]:
-    """Nothing of other tests waits, and what fails is tried again soon."""
-    settle_all(db)
-    db.execute(
-        "update private.linear_sync set paused_until = '-infinity', polled_at = '-infinity', known_until = now()"
-    )
+    """What fails is tried again soon."""
     [[usual]] = db.execute("select value from private.settings where key = 'outbox_retry_seconds'")
     db.execute("select private.set_setting('outbox_retry_seconds', '0.02')")
     yield
     db.execute("select private.set_setting('outbox_retry_seconds', to_jsonb(%s::int))", [usual])
-    db.execute("update private.linear_sync set paused_until = '-infinity'")
-    settle_all(db)
-
-
-def settle_all(db: Connection) -> None:
-    db.execute(
-        "update private.outbox set state = 'done', payload = null where channel = 'linear' and state <> 'done'"
-    )
 
 
 class Found(NamedTuple):

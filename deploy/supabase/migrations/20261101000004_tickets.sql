@@ -219,7 +219,9 @@ $$;
 
 comment on function private.role_on is 'What the caller is to the ticket: agent, customer, or null for nobody.';
 
--- The ticket that a caller may see, locked when it is about to change; SD404 otherwise, whether it exists or not.
+-- The ticket that a caller may see, locked when it is about to change; SD404 otherwise, whether it exists or not. No
+-- lock of a ticket is stronger than that of an update: the check of a foreign key need not wait for it, and so senders of
+-- the outbox never wait for somebody who waits for them.
 create function private.require_ticket(ref text, token text default null, for_change boolean default false)
 returns public.support_tickets
 language plpgsql
@@ -234,7 +236,8 @@ begin
   end if;
   ticket := private.find_ticket(ref);
   if for_change and ticket.id is not null then
-    select t.* into ticket from public.support_tickets t where t.id = ticket.id and t.deleted_at is null for update;
+    select t.* into ticket from public.support_tickets t where t.id = ticket.id and t.deleted_at is null
+    for no key update;
   end if;
   if ticket.id is null or private.role_on(ticket, token) is null then
     perform private.fail('SD404', 'There is no such ticket.');

@@ -126,6 +126,7 @@ as $$
   )
   insert into private.outbox (channel, kind, lane, recipient, available_at)
   select distinct 'mail', 'digest', 'digest:' || user_id, user_id, now() + interval '1 minute' from told
+  order by user_id  -- so that two of these cannot wait for each other in a circle
   on conflict do nothing
 $$;
 

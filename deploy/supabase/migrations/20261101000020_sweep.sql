@@ -21,7 +21,7 @@ as $$
     where c.next_at <= now()
     order by c.next_at
     limit batch
-    for update of c, t skip locked
+    for no key update of c, t skip locked
   ), verdict as (
     select d.*,
       coalesce(awaits_response and first_response_breached_at is null and first_response_due <= now(), false)
@@ -90,7 +90,7 @@ as $$
       and (c.next_at is not null or c.running_since is not null)
     order by c.edition
     limit batch
-    for update of c, t skip locked
+    for no key update of c, t skip locked
   ), applied as (
     update private.ticket_clocks k
     set (first_response_due, first_response_warned_at, first_response_breached_at, resolution_due, resolution_warned_at,

@@ -11,7 +11,7 @@ set search_path = ''
 as $$
 begin
   is_new := false;
-  select s.* into t from public.support_tickets s where s.id = (news ->> 'issue_id')::uuid for update;
+  select s.* into t from public.support_tickets s where s.id = (news ->> 'issue_id')::uuid for no key update;
   select l.* into before from private.linear_issues l where l.ticket_id = t.id;
   if before.ticket_id is null
     or (news ->> 'updated_at')::timestamptz <= before.changed_at
@@ -151,7 +151,7 @@ begin
   select s.* into t from public.support_tickets s
   where s.id = (news ->> 'issue_id')::uuid and s.deleted_at is null
     and exists (select from private.linear_issues l where l.ticket_id = s.id)
-  for update;
+  for no key update;
   if not found then
     return false;
   end if;
