@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from shared.issues import Issue
-from shared.letter import one_line, printable
+from shared.letter import cut, one_line, printable
 from shared.linear import Conflict, InvalidInput, Linear
 from shared.outbox import Row, Undelivered
 from shared.wording import ticket_url
@@ -110,8 +110,7 @@ async def _move(payload: dict[str, Any], linear: Linear) -> Issue:
 
 def title_of(new: NewIssue) -> str:
     """One line; a title knows no markdown."""
-    title = f"[{new.ticket_number}] {one_line(new.subject)}"
-    return title if len(title) <= LONGEST_TITLE else title[: LONGEST_TITLE - 1].rstrip() + "…"
+    return cut(f"[{new.ticket_number}] {one_line(new.subject)}", LONGEST_TITLE)
 
 
 def description_of(new: NewIssue) -> str:
@@ -126,7 +125,7 @@ def description_of(new: NewIssue) -> str:
 
 def comment_of(new: NewComment) -> str:
     author = AUTHORS.get(new.author, new.author)
-    named = "\n".join(filter(None, (new.author_name, "", new.body))) if new.author_name else new.body
+    named = "\n".join(filter(None, (new.author_name, new.body)))
     attached = "\n\nAttachments:\n" + "\n".join(new.attachments) if new.attachments else ""
     return f"**{author}** replied:\n\n{fenced(named + attached)}"
 

@@ -81,6 +81,10 @@ def one_line(text: str) -> str:
     return " ".join(UNPRINTABLE.sub(" ", text).split())
 
 
+def cut(line: str, longest: int) -> str:
+    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
+
+
 def as_text(letter: Letter) -> str:
     blocks = "\n\n".join(_block_text(block) for block in letter.blocks)
     return printable(f"{letter.title}\n\n{blocks}\n\n-- \n{letter.footer}\n")

@@ -33,7 +33,7 @@ def request(function: str, call: Call, status: int, milliseconds: float, problem
         line |= {"code": problem.code} | ({"reason": problem.reason} if problem.reason else {})
     if isinstance(problem, Internal):
         line |= _event(function, problem.__cause__ or problem)
-    print(to_json(line | _trace(call.request.headers)).decode(), flush=True)
+    _write(line | _trace(call.request.headers))
 
 
 def undelivered(row: int, kind: str, attempt: int, outcome: str, reason: str | None) -> None:
@@ -45,15 +45,12 @@ def undelivered(row: int, kind: str, attempt: int, outcome: str, reason: str | N
         "reason": reason,
         "logging.googleapis.com/labels": _labels(kind=kind, outcome=outcome),
     }
-    print(to_json(line).decode(), flush=True)
+    _write(line)
 
 
 def unpolled(reason: str) -> None:
     """Linear could not be asked what has changed; the next call asks again."""
-    print(
-        to_json({"severity": "WARNING", "message": "linear: not polled", "reason": reason}).decode(),
-        flush=True,
-    )
+    _write({"severity": "WARNING", "message": "linear: not polled", "reason": reason})
 
 
 def located(error: Exception) -> str:
@@ -78,6 +75,10 @@ def _frames(error: BaseException) -> StackSummary:
 def _labels(**labels: object) -> dict[str, str]:
     """What log entries are counted and searched by; Cloud Logging takes text only."""
     return {name: str(value) for name, value in labels.items() if value}
+
+
+def _write(line: dict[str, Any]) -> None:
+    print(to_json(line).decode(), flush=True)
 
 
 def _severity(status: int) -> str:

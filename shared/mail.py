@@ -16,7 +16,7 @@ from typing import NamedTuple
 from pydantic_core import to_json
 
 from shared.config import Mailbox, MailConfig
-from shared.letter import as_html, as_text, one_line
+from shared.letter import as_html, as_text, cut, one_line
 from shared.outbox import Row, Undelivered
 from shared.wording import Payload, letter_of, subject_of
 
@@ -71,7 +71,7 @@ def mail_of(row: Row, config: MailConfig) -> Mail:
         sender=sender,
         to=_address(Mailbox(payload.to_name, payload.to)),
         reply_to=_address(config.reply_to) if config.reply_to else None,
-        subject=_cut(one_line(subject_of(row.kind, payload)), LONGEST_SUBJECT),
+        subject=cut(one_line(subject_of(row.kind, payload)), LONGEST_SUBJECT),
         text=as_text(letter),
         html=as_html(letter),
         headers=AUTOMATIC | _thread(row, payload, key, sender.domain),
@@ -88,7 +88,7 @@ def _thread(row: Row, payload: Payload, key: str, domain: str) -> dict[str, str]
 
 def _address(mailbox: Mailbox) -> Address:
     local, _, domain = mailbox.address.rpartition("@")
-    name = _cut(one_line(mailbox.name), LONGEST_NAME)
+    name = cut(one_line(mailbox.name), LONGEST_NAME)
     try:
         address = Address(name, local, domain.encode("idna").decode())
     except ValueError:
@@ -96,7 +96,3 @@ def _address(mailbox: Mailbox) -> Address:
     if not (address.username and address.domain):
         raise Undelivered("the address is none that mail can go to", permanent=True)
     return address
-
-
-def _cut(line: str, longest: int) -> str:
-    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"

@@ -9,10 +9,8 @@ from pydantic import ConfigDict
 
 from shared.fields import Attachments, Context, Description, Maybe, Priority, Short, Subject
 from shared.parsing import Body
-from shared.payloads import LONGEST_SUBJECT, first_line
+from shared.payloads import LONGEST_SUBJECT, FeedbackCategory, first_line
 from shared.transfers import EitherCase, Transfer, named
-
-FeedbackCategory = Literal["feature_request", "improvement", "complaint", "praise", "other"]
 
 
 class Envelope(Body):

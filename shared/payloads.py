@@ -194,9 +194,12 @@ class Contact(Ticket):
         return super().came_from(sent_as.get(argument, argument))
 
 
+FeedbackCategory = Literal["feature_request", "improvement", "complaint", "praise", "other"]
+
+
 class Feedback(Payload):
     issue_type: Literal["feedback"]
-    category: Literal["feature_request", "improvement", "complaint", "praise", "other"]
+    category: FeedbackCategory
     description: Description
     rating: Rating | None = None
     feature_name: Maybe[Annotated[Short, Field(max_length=100)]] = None

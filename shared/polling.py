@@ -1,13 +1,9 @@
 """What has changed in Linear since the last time: a webhook that was lost is made good here, a minute later."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
-
 from pydantic_core import from_json
 
 from shared.linear import Linear
-
-Rpc = Callable[[str, Mapping[str, Any]], Awaitable[bytes]]
+from shared.outbox import Rpc
 
 
 async def poll(rpc: Rpc, linear: Linear) -> int:

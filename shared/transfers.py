@@ -4,6 +4,7 @@ Keys are camelCase or snake_case. Roles, contents and times of messages go by se
 passed over: it is copied out of another system. Prompts and the answers of tools are no part of what was said.
 """
 
+import asyncio
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AliasChoices, ConfigDict, Field
@@ -13,7 +14,7 @@ from shared.fields import Context, Description, Maybe, Priority, Short, Stored
 from shared.filters import Moment
 from shared.parsing import Body
 from shared.payloads import LONGEST_SUBJECT, first_line
-from shared.triage import Said, Verdict
+from shared.triage import Said, Verdict, triage
 
 LONGEST_FINDINGS = 1000
 AUTHORS = dict.fromkeys(("customer", "user", "human"), "customer") | dict.fromkeys(
@@ -65,6 +66,11 @@ Summary = Annotated[str, Field(min_length=1, max_length=9000), Stored]
 def said(messages: list[Message]) -> list[Said]:
     """The conversation as triage reads it: each message in its place, also those that say nothing."""
     return [Said(message.author, message.body or "") for message in messages]
+
+
+async def judged(conversation: list[Said]) -> Verdict:
+    """In a thread: the longest conversations take a while, and others are not to wait for them."""
+    return await asyncio.to_thread(triage, conversation)
 
 
 class EitherCase(Body):

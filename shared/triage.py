@@ -116,7 +116,7 @@ def _latest(conversation: Sequence[Said]) -> list[tuple[int, str]]:
 
 def _read(conversation: Sequence[Said], known: Rules, learned: Model) -> _Read:
     latest = _latest(conversation)
-    matched = [(index, text, age, matches(text)) for age, (index, text) in enumerate(latest)]
+    matched = [(index, text, age, matches(text, known)) for age, (index, text) in enumerate(latest)]
     denied = {match.points_to for _, _, _, found in matched for match in found if match.is_denied}
     found = [
         _Found(index, match, FADING**age, text[match.start : match.end])

@@ -1,6 +1,5 @@
 """Where an assistant hands over: what a conversation needs, a ticket made of it, and what people ask the companion to file."""
 
-import asyncio
 from typing import Any
 
 from pydantic_core import from_json
@@ -9,8 +8,8 @@ from shared.call import Call
 from shared.companion import Chat, wish_of
 from shared.endpoint import Answer, endpoint
 from shared.receipts import receipt, thanks
-from shared.transfers import Analysis, Transfer, said
-from shared.triage import Said, Verdict, triage
+from shared.transfers import Analysis, Transfer, judged, said
+from shared.triage import Verdict
 
 FOR_A_PERSON = "This sounds like something for a person. Shall I pass our conversation on to our team?"
 WHAT_I_FILE = "I can file something for you: say “report bug”, “I have feedback” or “feature request”, and what it is about."
@@ -20,7 +19,7 @@ WHAT_I_FILE = "I can file something for you: say “report bug”, “I have fee
 async def ai_escalation(call: Call) -> Answer:
     match call.route:
         case "POST /analyze":
-            return _told(await _judged(said(call.body(Analysis).messages)))
+            return _told(await judged(said(call.body(Analysis).messages)))
         case "POST /companion":
             chat = call.body(Chat)
             wish = wish_of(chat.message)
@@ -30,7 +29,7 @@ async def ai_escalation(call: Call) -> Answer:
 
 
 async def _transfer(call: Call, transfer: Transfer) -> Answer:
-    verdict = await _judged(said(transfer.conversation_history))
+    verdict = await judged(said(transfer.conversation_history))
     filed = await call.rpc("create_transfer", transfer.arguments(verdict), transfer.came_from)
     return receipt(from_json(filed)) | {"triage": _told(verdict)}
 
@@ -45,14 +44,9 @@ async def _file(call: Call, chat: Chat, wish: str) -> Answer:
 
 
 async def _advise(chat: Chat) -> Answer:
-    verdict = await _judged(chat.conversation)
+    verdict = await judged(chat.conversation)
     message = f"{FOR_A_PERSON} {WHAT_I_FILE}" if verdict.escalate else WHAT_I_FILE
     return {"filed": None, "message": message, "triage": _told(verdict)}
-
-
-async def _judged(conversation: list[Said]) -> Verdict:
-    """In a thread: the longest conversations take a while, and others are not to wait for them."""
-    return await asyncio.to_thread(triage, conversation)
 
 
 def _told(verdict: Verdict) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Forwards to Linear what waits in the outbox, or at once the one ticket it is asked for, and learns what has changed there."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
 
@@ -55,29 +57,34 @@ async def _forward_one(call: Call, ticket: str, send: Send) -> dict[str, Any]:
 async def _learned(call: Call, linear: Linear) -> dict[str, Any]:
     """A poll that fails is made again a minute later; what waits goes out all the same."""
     try:
-        return {"learned": await poll(call.rpc, linear)}
-    except RateLimited as refused:
-        await call.rpc("pause_linear", {"seconds": refused.seconds})
-        return {"learned": 0, "poll": refused.reason}
+        async with _heeding(call):
+            return {"learned": await poll(call.rpc, linear)}
     except Refused as refused:
         logs.unpolled(refused.reason)
         return {"learned": 0, "poll": refused.reason}
 
 
 def _sender(call: Call, linear: Linear, desk_url: str) -> Send:
-    """Sending a row, and keeping every instance from Linear when it says so."""
+    """Sending a row, and a breather for every instance when little is left of a limit."""
 
     async def send(row: Row) -> dict[str, Any] | None:
-        try:
+        async with _heeding(call):
             result = await forward(row, linear, desk_url)
-        except RateLimited as refused:
-            await call.rpc("pause_linear", {"seconds": refused.seconds})
-            raise
         if linear.is_scarce:
             await call.rpc("pause_linear", {"seconds": BREATHER_SECONDS})
         return result
 
     return send
+
+
+@asynccontextmanager
+async def _heeding(call: Call) -> AsyncIterator[None]:
+    """A rate limit keeps every instance away until its reset."""
+    try:
+        yield
+    except RateLimited as refused:
+        await call.rpc("pause_linear", {"seconds": refused.seconds})
+        raise
 
 
 @cache

@@ -1,7 +1,5 @@
 """Takes signed webhooks: what happened to an issue in Linear, and what other systems have for the desk."""
 
-import asyncio
-
 from pydantic import ValidationError
 from pydantic_core import from_json
 
@@ -12,8 +10,7 @@ from shared.issues import LinearEvent
 from shared.partners import CompanionEvent, Envelope, TicketEvent, TransferEvent, came_from
 from shared.receipts import receipt, thanks
 from shared.signatures import require_linear, require_partner, require_recent
-from shared.transfers import said
-from shared.triage import triage
+from shared.transfers import judged, said
 
 ROUTES = ("POST /linear", "POST /tickets")
 
@@ -52,7 +49,7 @@ async def _from_partner(call: Call, partner: str) -> Answer:
             return receipt(from_json(await call.rpc("receive_ticket", ticket.arguments() | by, came_from)))
         case "ai_transfer":
             transfer = call.body(TransferEvent).data
-            verdict = await asyncio.to_thread(triage, said(transfer.conversation_history))
+            verdict = await judged(said(transfer.conversation_history))
             arguments = transfer.arguments(verdict) | by
             filed = await call.rpc(
                 "receive_transfer", arguments, lambda name: came_from(transfer.came_from(name))

@@ -68,11 +68,11 @@ as $$
     || coalesce(E'\n\nSuggested resolution: ' || suggestion, '') || coalesce(E'\n\n' || findings, '')
 $$;
 
--- Files a conversation for a customer once the caller's rights are settled; `payer` is whose quota a new one costs, null is
--- nobody's. `recognised` is the category where none was given, unless the desk has retired it. Whoever sends the same conversation
+-- Files a conversation for a customer once the caller's rights are settled; `payer` is whose quota of that kind a new one costs,
+-- null is nobody's. `recognised` is the category where none was given, unless the desk has retired it. Whoever sends the same conversation
 -- at the same time waits at the insert.
 create function private.file_transfer(
-  customer uuid, payer text, conversation_id text, subject text, summary text, category text, priority text,
+  customer uuid, payer text, quota text, conversation_id text, subject text, summary text, category text, priority text,
   transcript jsonb, suggestion text, recognised text, findings text, context jsonb
 )
 returns jsonb
@@ -94,7 +94,7 @@ begin
     return told || private.linear_state((told ->> 'ticket_id')::uuid);
   end if;
   if payer is not null then
-    perform private.spend_quota(payer, 'ai_transfer');
+    perform private.spend_quota(payer, quota);
   end if;
   perform private.fail_fields(
     private.text_problem('summary', summary, 9000) || private.text_problem('suggestion', suggestion, 9000, false)
@@ -134,7 +134,7 @@ begin
   end if;
   return private.file_transfer(
     case when customer is null then me else private.find_customer(customer) end,
-    case when not private.is_agent() then me::text end,
+    case when not private.is_agent() then me::text end, 'ai_transfer',
     conversation_id, subject, summary, category, priority, transcript, suggestion, recognised, findings, context);
 end
 $$;

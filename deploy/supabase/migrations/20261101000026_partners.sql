@@ -134,19 +134,11 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
-declare
-  person uuid;
 begin
   perform private.require_service();
-  person := private.find_customer(customer);
-  if not exists (
-    select from private.transfers k
-    where k.customer_id = person and k.conversation_id = receive_transfer.conversation_id
-  ) then
-    perform private.spend_quota('integration:' || integration, 'webhook');
-  end if;
   return private.file_transfer(
-    person, null, conversation_id, subject, summary, category, priority, transcript, suggestion, recognised, findings, context);
+    private.find_customer(customer), 'integration:' || integration, 'webhook',
+    conversation_id, subject, summary, category, priority, transcript, suggestion, recognised, findings, context);
 end
 $$;
 
