@@ -51,11 +51,13 @@ language plpgsql
 stable
 set search_path = ''
 as $$
+declare
+  me uuid := private.caller();
 begin
-  if private.caller() is null then
+  if me is null then
     perform private.fail('SD401', 'Sign in first: this needs a signed-in person.');
   end if;
-  return private.caller();
+  return me;
 end
 $$;
 

@@ -27,20 +27,8 @@ create table private.quotas (
 
 create index quotas_kind on private.quotas (kind);
 
-create function private.recent_hits(hits timestamptz[], period interval)
-returns timestamptz[]
-language plpgsql
-stable
-set search_path = ''
-as $$
-begin
-  return (
-    select coalesce(array_agg(hit order by hit), '{}') from unnest(hits) as hit where hit > now() - period
-  );
-end
-$$;
-
--- One row a person and kind, updated only while there is room: the row's lock makes racing calls wait their turn.
+-- One row a person and kind, updated only while there is room: the row's lock makes racing calls wait their turn. It keeps the
+-- latest `most` times; there is room where that many are not there yet, or the first of them is out of the period.
 create function private.spend_quota(who text, kind text)
 returns void
 language plpgsql
@@ -56,12 +44,12 @@ begin
     insert into private.quotas as q (who, kind, hits)
     values (spend_quota.who, spend_quota.kind, array[now()])
     on conflict on constraint quotas_pkey do update
-      set hits = private.recent_hits(q.hits, rule.period) || now()
-      where cardinality(private.recent_hits(q.hits, rule.period)) < rule.most;
+      set hits = (q.hits || now())[greatest(1, cardinality(q.hits) + 2 - rule.most):]
+      where coalesce(q.hits[cardinality(q.hits) + 1 - rule.most] <= now() - rule.period, true);
     if found then
       return;
     end if;
-    select (private.recent_hits(q.hits, rule.period))[1] into oldest
+    select q.hits[cardinality(q.hits) + 1 - rule.most] into oldest
     from private.quotas q where q.who = spend_quota.who and q.kind = spend_quota.kind;
   end if;
   perform private.fail(
