@@ -209,7 +209,7 @@ begin
   end loop;
   return (
     select format(
-      'and s.words @@ %L and t.created_at between %L and %L',
+      'and s.words @@ %L and s.created_at between %L and %L',
       string_agg(format('%L:*', private.time_mark(unit, digits)), '|'), since, until)
     from generate_series(first, last) as unit
   );
