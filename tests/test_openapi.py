@@ -1,7 +1,11 @@
 """The OpenAPI document tells the truth about the functions as they are."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +14,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from deploy.openapi import DOCUMENT, calls, loaded, routes, text
 from deploy.table import ROOT, read_table
 from shared.errors import Problem
+from tests.cast import Person, RunningStack
 from tests.test_errors import every_problem
 
 PUBLIC = [function for function in read_table() if not function.is_private]
@@ -45,6 +50,39 @@ def test_every_call_of_the_readme_is_described(document: dict[str, Any]) -> None
     promised = re.findall(r"`((?:GET|POST|PATCH|DELETE) /[^`]+)`", (ROOT / "README.md").read_text())
     assert len(promised) > 20
     assert set(promised) <= described(document)
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="needs Node")
+def test_a_client_made_of_it_alone_files_a_ticket(
+    stack: RunningStack, customer: Person, tmp_path: Path
+) -> None:
+    """Its types are generated, and the compiler holds the client to them."""
+    here = Path(__file__).parent
+    (tmp_path / "node_modules").symlink_to(here / "node_modules")
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    shutil.copy(here / "openapi_client.ts", tmp_path)
+
+    def node(*command: str | Path) -> str:
+        env = {"PATH": os.environ["PATH"], "DESK": stack.functions_url, "TOKEN": customer.token}
+        done = subprocess.run(
+            ["node", *command], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    # What has a default value need not be sent.
+    options = ("--default-non-nullable", "false", "--output", "desk.ts")
+    node("node_modules/openapi-typescript/bin/cli.js", DOCUMENT, *options)
+    options = ("--strict", "--module", "nodenext", "--target", "es2022")
+    node("node_modules/typescript/bin/tsc", *options, "openapi_client.ts")
+    seen = json.loads(node("openapi_client.js"))
+    assert seen == {
+        "ticket": seen["ticket"],
+        "status": "open",
+        "messages": ["Now it is right, but the invoice is not."],
+        "listed": [seen["ticket"]],
+        "refused": {"status": 422, "fields": ["payload.subject"]},
+    }
 
 
 @pytest.mark.parametrize("problem", every_problem())
