@@ -71,10 +71,10 @@ def test_a_client_made_of_it_alone_files_a_ticket(
         return done.stdout
 
     # What has a default value need not be sent.
-    options = ("--default-non-nullable", "false", "--output", "desk.ts")
-    node("node_modules/openapi-typescript/bin/cli.js", DOCUMENT, *options)
-    options = ("--strict", "--module", "nodenext", "--target", "es2022")
-    node("node_modules/typescript/bin/tsc", *options, "openapi_client.ts")
+    generator = ("node_modules/openapi-typescript/bin/cli.js", "--default-non-nullable", "false")
+    compiler = ("node_modules/typescript/bin/tsc", "--strict", "--module", "nodenext", "--target", "es2022")
+    node(*generator, "--output", "desk.ts", DOCUMENT)
+    node(*compiler, "openapi_client.ts")
     seen = json.loads(node("openapi_client.js"))
     assert seen == {
         "ticket": seen["ticket"],

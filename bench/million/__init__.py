@@ -5,6 +5,7 @@ from pathlib import Path
 from uuid import UUID
 
 from bench.desk import Desk
+from deploy.local.postgres import SUPERUSER
 from deploy.local.stack import Say
 from tests.cast import Person
 
@@ -27,8 +28,8 @@ def run_script(desk: Desk, name: str, say: Say, **settings: object) -> None:
 
 
 def settle(desk: Desk) -> None:
-    """What autovacuum would have done by and by."""
-    with desk.stack.database.connect() as connection:
+    """What autovacuum and the checkpointer would have done by and by."""
+    with desk.stack.database.connect(SUPERUSER) as connection:
         connection.execute("set statement_timeout = 0")
         for table in (
             "public.support_tickets",
@@ -38,6 +39,7 @@ def settle(desk: Desk) -> None:
         ):
             connection.execute(f"vacuum analyze {table}".encode())
         connection.execute("analyze public.support_agents, public.customer_branches")
+        connection.execute("checkpoint")
 
 
 def somebody(desk: Desk, name: str) -> Person:

@@ -1,15 +1,17 @@
 """Cold start: from the start of the process to the first real answer."""
 
+import hmac
 import http.client
 import json
 import re
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryFile
+from uuid import UUID
 
 from bench.desk import EMPTY, Desk, running_desk
 from bench.figures import FOLDER, Bar, Line, NotMeasured
@@ -31,6 +33,11 @@ TICKET = {
     "issue_type": "support",
     "subject": "Wrong address",
     "description": "The order shows my former one.",
+}
+COMMENT = {
+    "action": "create",
+    "type": "Comment",
+    "data": {"id": str(UUID(int=1)), "issueId": str(UUID(int=2)), "body": "It is the cache."},
 }
 CHAT = [{"role": "user", "content": "Where is my order?"}]
 
@@ -142,7 +149,15 @@ def _first_asks(desk: Desk) -> dict[str, Ask]:
         "add-message": Ask("POST", f"/{ticket}", bearer(person), {"body": "It still does."}),
         "admin-update": Ask("PATCH", f"/{ticket}", bearer(agent), {"note": "Looked at."}),
         "ai-escalation": Ask("POST", "/analyze", bearer(person), {"messages": CHAT}),
+        "receive-webhook": _signed(COMMENT, desk.stack.keys.linear_webhook_secret),
     }
+
+
+def _signed(event: Mapping[str, object], secret: str) -> Ask:
+    """As Linear sends it."""
+    body = {**event, "webhookTimestamp": int(time.time() * 1000)}
+    signature = hmac.new(secret.encode(), json.dumps(body).encode(), "sha256").hexdigest()
+    return Ask("POST", "/linear", {"Linear-Signature": signature, "Linear-Delivery": "the first"}, body)
 
 
 def _turn(start: Start) -> Callable[[], Started]:

@@ -2,24 +2,22 @@
 
 import json
 import secrets
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
 from bench.desk import Desk, running_desk
-from bench.figures import FOLDER, Bar, Line, NotMeasured
+from bench.figures import Bar, Line
 from bench.load import Ask, Load, load
 from bench.parts.requests import PEOPLE, TICKET, filing
+from bench.peer import CODE, PROGRAMS, run_python
 from bench.rounds import interleaved, ratios
-from deploy.local.part import ROOT, necessities, running
+from deploy.local.part import running
 from deploy.local.ports import answering, free_ports
 from deploy.local.postgres import SUPERUSER
 from deploy.local.stack import Say
 
-CODE = ROOT / "bench" / "peer"
-PROGRAMS = FOLDER / "peer" / "bin"
 # Eight threads a worker, for with fewer, and with one above all, it carried less.
 WORKERS = ["--workers", "2", "--threads", "8"]
 # Its API is for staff, and it looks at all of them for every ticket: as few as there are clients.
@@ -75,12 +73,12 @@ def _peer(desk: Desk) -> Iterator[tuple[str, list[str]]]:
     env = {"DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": str(CODE), "DATABASE_URL": url}
     env |= {"SECRET_KEY": secrets.token_urlsafe(48)}
     tokens = [secrets.token_hex(20) for _ in range(STAFF)]
-    _manage(env, "migrate", "--verbosity=0")
+    run_python("-m", "django", "migrate", "--verbosity=0", env=env)
     people = desk.home / "people.json"
     people.write_text(
         json.dumps([QUEUE, *(row for n, token in enumerate(tokens, 1) for row in _person(n, token))])
     )
-    _manage(env, "loaddata", "--verbosity=0", str(people))
+    run_python("-m", "django", "loaddata", "--verbosity=0", people, env=env)
     [port] = free_ports(1)
     options = ["--bind", f"127.0.0.1:{port}", "--log-level", "warning", *WORKERS]
     command: list[str | Path] = [PROGRAMS / "gunicorn", *options, "django.core.wsgi:get_wsgi_application()"]
@@ -97,10 +95,3 @@ def _person(number: int, token: str) -> list[object]:
     user = {"model": "auth.user", "pk": number, "fields": {**names, "is_staff": True, "date_joined": joined}}
     key = {"model": "authtoken.token", "pk": token, "fields": {"user": number, "created": joined}}
     return [user, key]
-
-
-def _manage(env: dict[str, str], *arguments: str) -> None:
-    command: list[str | Path] = [PROGRAMS / "python", "-m", "django", *arguments]
-    ran = subprocess.run(command, env={**necessities(), **env}, capture_output=True, text=True, timeout=120)
-    if ran.returncode != 0:
-        raise NotMeasured(f"django-helpdesk: {arguments[0]} failed: {ran.stderr[-500:]}")
