@@ -69,9 +69,11 @@ class Desk:
             yield f"http://127.0.0.1:{port}", part
 
     def environment(self, function: Function) -> dict[str, str]:
-        """What a function is given; a secret key of the older style, for only the gateway knows the new ones."""
+        """What a function is given: no way to linear-forward, and a secret key of the older style, which needs no gateway."""
         known = self.stack.environment | {"SUPABASE_SECRET_KEY": self.stack.keys.legacy_key("service_role")}
-        return environment(function, known) | {"POSTGREST_URL": self.stack.rest_url}
+        given = environment(function, known) | {"POSTGREST_URL": self.stack.rest_url}
+        given.pop("LINEAR_FORWARD_URL", None)
+        return given
 
     @contextmanager
     def empty_function(self) -> Iterator[tuple[str, Part]]:

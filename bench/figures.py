@@ -31,7 +31,8 @@ class Line:
     """One line of the table.
 
     `value` is in `unit`: "x" for a ratio, else ms, s, %, /s, MB. `detail` is what a reader needs to check a ratio: both sides
-    in absolute figures. `samples` are the values of the rounds whose median `value` is; they are in the JSON only.
+    in absolute figures. `samples` are the values of the rounds whose median `value` is; they are in the JSON only. The README has
+    no room for lines that are `minor`.
     """
 
     what: str
@@ -40,6 +41,7 @@ class Line:
     bar: Bar | None = None
     detail: str = ""
     samples: tuple[float, ...] = ()
+    minor: bool = False
 
     @property
     def better(self) -> Literal["more", "less"]:

@@ -13,10 +13,10 @@ SYMBOLS = {"at least": "≥", "at most": "≤", "below": "<"}
 HEAD = ("| What | Figure | Bar | Met | Measured |", "|---|---:|---:|---|---|")
 
 
-def markdown(results: Iterable[Result]) -> str:
-    """One table of all parts; every figure is rounded against us."""
+def markdown(results: Iterable[Result], *, whole: bool = True) -> str:
+    """One table of all parts, without minor lines if it is not to be whole; every figure is rounded against us."""
     results = list(results)
-    rows = [row for result in results for row in _rows(result)]
+    rows = [row for result in results for row in _rows(result, whole)]
     machines = sorted({f"{result.measured}, {result.machine}" for result in results})
     return "\n".join([*HEAD, *rows, "", f"Measured {'; '.join(machines)}."]) + "\n"
 
@@ -41,9 +41,9 @@ def shown(value: float, unit: str, better: str) -> str:
     return f"{exact:,.{digits}f}{'' if unit in ('%', '/s') else ' '}{unit}"
 
 
-def _rows(result: Result) -> list[str]:
+def _rows(result: Result, whole: bool) -> list[str]:
     head = f"| **{result.title}** | | | | {result.missing} |"
-    return [head, *(_row(line) for line in result.lines)]
+    return [head, *(_row(line) for line in result.lines if whole or not line.minor)]
 
 
 def _row(line: Line) -> str:
@@ -53,12 +53,11 @@ def _row(line: Line) -> str:
     return f"| {line.what} | {figure} | {bar} | {met} | {line.detail} |"
 
 
-def write() -> str:
-    """Put what the last runs found into build/bench/table.md; returns it."""
-    table = markdown(load(PARTS))
-    (FOLDER / "table.md").write_text(table)
-    return table
+def write() -> None:
+    """Put what the last runs found into build/bench/table.md."""
+    (FOLDER / "table.md").write_text(markdown(load(PARTS)))
 
 
 if __name__ == "__main__":
-    README.write_text(put_between_markers(README.read_text(), write()))
+    write()
+    README.write_text(put_between_markers(README.read_text(), markdown(load(PARTS), whole=False)))

@@ -1,4 +1,4 @@
-"""A desk with a million tickets: the SQL that fills it, and who asks."""
+"""A desk with many tickets: the SQL that fills it, and who asks."""
 
 import hashlib
 from pathlib import Path
@@ -25,6 +25,13 @@ def run_script(desk: Desk, name: str, say: Say, **settings: object) -> None:
         for setting, value in settings.items():
             connection.execute(f"set local bench.{setting} = '{value}'")
         connection.execute((FOLDER / f"{name}.sql").read_bytes())
+
+
+def fill(desk: Desk, tickets: int, say: Say) -> None:
+    """People and so many tickets, as an hour later."""
+    run_script(desk, "people", say)
+    run_script(desk, "tickets", say, tickets=tickets)
+    settle(desk)
 
 
 def settle(desk: Desk) -> None:

@@ -70,16 +70,24 @@ def _filters(agent: Person) -> dict[str, Arguments]:
 
 
 def _deep(desk: Desk, person: Person, who: str, customer: Person | None) -> Line:
-    with desk.stack.database.connect() as connection:
-        asked = {"customer": customer and str(customer.id), "depth": DEPTH}
-        [[cursor]] = connection.execute(AT_DEPTH, asked)
-    pages: dict[str, Arguments] = {"first page": {}, "deep page": {"cursor": cursor}}
+    pages: dict[str, Arguments] = {
+        "first page": {},
+        "deep page": {"cursor": cursor_at(desk, DEPTH, customer)},
+    }
     rounds = _rounds(desk, person, {name: ("list_tickets", page) for name, page in pages.items()}, ROUNDS)
     for name, page in pages.items():
         keep_plans(
             desk.stack.database, f"list {who}, {name}", "authenticated", person, call_of("list_tickets", page)
         )
     return _ratio(f"list, {DEPTH:,} rows deep / first page, {who}", rounds, "deep page", "first page", 1.2)
+
+
+def cursor_at(desk: Desk, depth: int, customer: Person | None) -> str:
+    """Where the list of a customer, or of all, goes on after so many tickets."""
+    with desk.stack.database.connect() as connection:
+        asked = {"customer": customer and str(customer.id), "depth": depth}
+        [[cursor]] = connection.execute(AT_DEPTH, asked)
+    return str(cursor)
 
 
 def _policies(desk: Desk, person: Person, what: str, filters: Arguments, bar: float | None) -> Line:
@@ -106,7 +114,7 @@ def _rounds(
 def _ratio(what: str, rounds: dict[str, list[float]], above: str, below: str, bar: float | None) -> Line:
     ratio, each = ratios(rounds[above], rounds[below])
     detail = f"{above} {median(rounds[above]):.1f} ms : {below} {median(rounds[below]):.1f} ms"
-    return Line(what, ratio, "x", Bar("at most", bar) if bar else None, detail, each)
+    return Line(what, ratio, "x", Bar("at most", bar) if bar else None, detail, each, minor=bar is None)
 
 
 def _without_index(desk: Desk, people: dict[str, Person], filters: dict[str, Arguments]) -> Line:

@@ -90,6 +90,6 @@ def _lines(
     typical = max(times, key=lambda name: median(times[name]))
     detail = f"median {median(every):.1f} ms; slowest: {typical}, {median(times[typical]):.1f} ms; CPU of PostgreSQL {cpu:.1f} ms"
     return [
-        Line(f"{what}: p95", quantiles(every, n=20)[-1], "ms", p95, detail),
-        Line(f"{what}: worst", max(every), "ms", worst, slowest),
+        Line(f"{what}: p95", quantiles(every, n=20)[-1], "ms", p95, detail, minor=p95 is None),
+        Line(f"{what}: worst", max(every), "ms", worst, slowest, minor=worst is None),
     ]

@@ -1,8 +1,8 @@
--- A million tickets of two years, one every 63 seconds, with their clocks, events and what full-text search reads, written
+-- As many tickets of two years as the setting bench.tickets says, with their clocks, events and what full-text search reads, written
 -- as the triggers would have written them. Customer 0 files 12 in a hundred, the others share the rest.
 --
 -- The texts are sentences of a vocabulary of 30,000 words in Zipf's distribution, and in a known share of them stand: "invoice"
--- (3 in 10), "payment" (1 in 10), "shipment" (2 in 100), "refund" (5 in 1,000), "voucher" (1 in 1,000), "chargeback" (20 in all).
+-- (3 in 10), "payment" (1 in 10), "shipment" (2 in 100), "refund" (5 in 1,000), "voucher" (1 in 1,000), "chargeback" (1 in 50,000).
 -- "invoice" stands in two categories only, so that a search in the others finds nothing of a common word.
 select setseed(0.5);
 
@@ -27,13 +27,13 @@ create unique index on sentences (n);
 analyze sentences;
 
 create temp table drafts as
-select i, now() - make_interval(secs => (1000001 - i) * 63) as created_at,
+select i, now() - (n + 1 - i) * interval '730 days' / n as created_at,
   case when random() < 0.12 then 0 else floor(random() * 20000)::integer end as customer,
   floor(random() * 100000)::integer as first, floor(random() * 100000)::integer as second,
   floor(random() * 100000)::integer as third, floor(random() * 100000)::integer as fourth,
   random() as by_status, random() as by_priority, random() as by_agent, random() as by_category,
   random() as payment, random() as rarer
-from generate_series(1, 1000000) as i;
+from (select current_setting('bench.tickets')::integer as n) as asked, generate_series(1, n) as i;
 
 alter table public.support_tickets disable trigger user;
 
@@ -65,7 +65,7 @@ join (select slug, row_number() over (order by slug) - 1 as n from public.ticket
 order by d.i;
 
 alter table public.support_tickets enable trigger user;
-select setval('private.ticket_numbers', 1000000);
+select setval('private.ticket_numbers', current_setting('bench.tickets')::integer);
 
 insert into private.ticket_clocks (ticket_id, first_response_due, resolution_due, running_since, warn_minutes, edition, next_at)
 select id, now() + interval '10 days', now() + interval '20 days', created_at, 60, 1, now() + interval '10 days'
