@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from shared.fields import Description, Maybe, Short
-from shared.payloads import LONGEST_DESCRIPTION, LONGEST_SUBJECT, first_line
+from shared.payloads import LONGEST_DESCRIPTION, as_subject
 from shared.rules import TABLE, Rules, load, matches
 from shared.transfers import EitherCase, Messages, named, said
 from shared.triage import LONGEST_MESSAGE, Said
@@ -37,7 +37,7 @@ class Chat(EitherCase):
     @property
     def subject(self) -> str:
         """The first line of what says most."""
-        return first_line(max(self.words_of_customer, key=len))[:LONGEST_SUBJECT]
+        return as_subject(max(self.words_of_customer, key=len))
 
     @property
     def description(self) -> str:

@@ -9,7 +9,7 @@ from pydantic import ConfigDict
 
 from shared.fields import Attachments, Context, Description, Maybe, Priority, Short, Subject
 from shared.parsing import Body
-from shared.payloads import LONGEST_SUBJECT, FeedbackCategory, first_line
+from shared.payloads import FeedbackCategory, as_subject
 from shared.transfers import EitherCase, Transfer, named
 
 
@@ -55,7 +55,7 @@ class CompanionRequest(EitherCase):
         sent = {"external_id": self.external_id, "customer": self.user, "description": self.description}
         if self.ticket_type == "feedback":
             return sent | {"category": self.category or "other"}
-        return sent | {"issue_type": "bug", "subject": first_line(self.description)[:LONGEST_SUBJECT]}
+        return sent | {"issue_type": "bug", "subject": as_subject(self.description)}
 
 
 class TicketEvent(Body):

@@ -132,7 +132,7 @@ class Bug(Ticket):
 
     def arguments(self) -> dict[str, Any]:
         return super().arguments() | {
-            "subject": first_line(self.description)[:LONGEST_SUBJECT],
+            "subject": as_subject(self.description),
             "description": self.description,
             "attachments": self.screenshot_urls,
         }
@@ -234,5 +234,6 @@ class Unsigned(Body):
         return isinstance(self.payload, dict) and self.payload.get("issue_type") == "contact"
 
 
-def first_line(text: str) -> str:
-    return next((line.strip() for line in text.splitlines() if line.strip()), text)
+def as_subject(text: str) -> str:
+    """Its first line, as long as a subject may be."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), text)[:LONGEST_SUBJECT]

@@ -13,7 +13,7 @@ from pydantic.alias_generators import to_camel
 from shared.fields import Context, Description, Maybe, Priority, Short, Stored
 from shared.filters import Moment
 from shared.parsing import Body
-from shared.payloads import LONGEST_SUBJECT, first_line
+from shared.payloads import as_subject
 from shared.triage import Said, Verdict, triage
 
 LONGEST_FINDINGS = 1000
@@ -97,10 +97,9 @@ class Transfer(EitherCase):
     def arguments(self, verdict: Verdict) -> dict[str, Any]:
         """What the store files; the sender's category and priority come before what was recognised."""
         transcript = [message for message in self.conversation_history if message.is_said]
-        subject = verdict.suggested_subject if verdict.reasons else first_line(self.summary_of_issue)
         return {
             "conversation_id": self.conversation_id,
-            "subject": subject[:LONGEST_SUBJECT],
+            "subject": as_subject(verdict.suggested_subject if verdict.reasons else self.summary_of_issue),
             "summary": self.summary_of_issue,
             "category": self.category,
             "priority": self.priority or verdict.priority,

@@ -126,6 +126,25 @@ $$;
 comment on function public.settle_outbox is
   'A sender tells what became of a row (done, retry or dead) and what the vendor answered. False when its lease was lost.';
 
+-- What a sender gets of a row that it has leased: its payload is frozen from now on. Null where nothing is left to send; then
+-- the row is settled.
+create function private.handed_out(o private.outbox, payload jsonb)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if payload is null then
+    perform private.settle_outbox(o.id, o.lease_token, 'done', 'nothing left to send', null);
+    return null;
+  end if;
+  update private.outbox p set payload = handed_out.payload where p.id = o.id;
+  return jsonb_build_object(
+    'id', o.id, 'lease_token', o.lease_token, 'kind', o.kind, 'attempt', o.attempts, 'payload', payload);
+end
+$$;
+
 -- Dead letters, for admins.
 
 create function private.list_dead_letters()

@@ -80,6 +80,7 @@ as $$
   end
 $$;
 
+-- Null when there is nobody to send it to, or nothing to say.
 create function private.freeze_mail(o private.outbox)
 returns jsonb
 language plpgsql
@@ -96,11 +97,11 @@ begin
   if o.payload ->> 'to' is null then
     o.payload := o.payload || jsonb_build_object('to', private.mail_address(o));
   end if;
-  return o.payload;
+  return case when o.payload ->> 'to' is not null and o.payload -> 'items' is distinct from '[]' then o.payload end;
 end
 $$;
 
--- Rows to send, frozen. What has nobody left to go to, or nothing left to say, is settled here and not handed out.
+-- Rows to send, frozen; what has nobody left to go to, or nothing left to say, is settled instead.
 create function private.claim_mail(batch integer, lease_seconds integer)
 returns jsonb
 language plpgsql
@@ -109,21 +110,16 @@ set search_path = ''
 as $$
 declare
   o private.outbox;
+  handed jsonb;
   claimed jsonb := '[]';
   skipped integer := 0;
 begin
   perform private.require_service();
   perform private.fan_out_news();
   for o in select * from private.claim_outbox('mail', batch, lease_seconds) order by id loop
-    o.payload := private.freeze_mail(o);
-    if o.payload ->> 'to' is null or o.payload -> 'items' = '[]' then
-      perform private.settle_outbox(o.id, o.lease_token, 'done', 'nobody to send it to, or nothing to say', null);
-      skipped := skipped + 1;
-    else
-      update private.outbox p set payload = o.payload where p.id = o.id;
-      claimed := claimed || jsonb_build_object(
-        'id', o.id, 'lease_token', o.lease_token, 'kind', o.kind, 'attempt', o.attempts, 'payload', o.payload);
-    end if;
+    handed := private.handed_out(o, private.freeze_mail(o));
+    skipped := skipped + (handed is null)::integer;
+    claimed := claimed || coalesce(handed, '[]');
   end loop;
   return jsonb_build_object('rows', claimed, 'skipped', skipped);
 end

@@ -268,6 +268,7 @@ set search_path = ''
 as $$
 declare
   o private.outbox;
+  handed jsonb;
   claimed jsonb := '[]';
   skipped integer := 0;
   paused boolean := (select s.paused_until > now() from private.linear_sync s);
@@ -285,15 +286,9 @@ begin
       where p.id = o.id;
       continue;
     end if;
-    o.payload := private.freeze_linear(o);
-    if o.payload is null then
-      perform private.settle_outbox(o.id, o.lease_token, 'done', 'nothing left to send', null);
-      skipped := skipped + 1;
-    else
-      update private.outbox p set payload = o.payload where p.id = o.id;
-      claimed := claimed || jsonb_build_object(
-        'id', o.id, 'lease_token', o.lease_token, 'kind', o.kind, 'attempt', o.attempts, 'payload', o.payload);
-    end if;
+    handed := private.handed_out(o, private.freeze_linear(o));
+    skipped := skipped + (handed is null)::integer;
+    claimed := claimed || coalesce(handed, '[]');
   end loop;
   return jsonb_build_object('rows', claimed, 'skipped', skipped, 'paused', paused, 'known', private.linear_state(ticket));
 end
