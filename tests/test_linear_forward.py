@@ -201,13 +201,18 @@ def test_the_state_follows_as_it_is_and_not_as_it_was(
     assert linear.state(filed["ticket_id"]) == "Todo"
 
 
-def test_what_was_closed_without_a_solution_is_canceled(
+def test_what_was_closed_without_a_solution_is_canceled_and_what_is_solved_later_completed(
     linear: Linear, api: Client, customer: Person, agent: Person, forwarder: Forwarder
 ) -> None:
     filed = file(api(customer), "other")
     change(api(agent), filed, status="closed")
     forwarder.until_done()
     assert linear.state(filed["ticket_id"]) == "Canceled"
+    # At once, so that no forwarder sees it open.
+    change(api(agent), filed, status="open")
+    change(api(agent), filed, status="resolved")
+    forwarder.until_done()
+    assert linear.state(filed["ticket_id"]) == "Done"
 
 
 def test_a_category_that_does_not_follow_sends_the_issue_and_nothing_more(

@@ -52,7 +52,7 @@ end
 $$;
 
 -- The type of state that a ticket wants its issue to be in, and whether the issue's own will do: engineers sort their work
--- among triage, backlog and unstarted, and end it as completed, canceled or duplicate, as they like.
+-- among triage, backlog and unstarted as they like, and a ticket that they canceled or found to be a duplicate is closed.
 create function private.linear_wish(t public.support_tickets)
 returns text
 language plpgsql
@@ -77,7 +77,8 @@ set search_path = ''
 as $$
 begin
   return coalesce(state_type, 'unstarted') = any (case
-    when status in ('resolved', 'closed') then '{completed,canceled,duplicate}'
+    when status = 'closed' then '{completed,canceled,duplicate}'
+    when status = 'resolved' then '{completed}'
     when status = 'in_progress' then '{started}'
     when status = 'waiting_on_customer' then '{triage,backlog,unstarted,started}'
     else '{triage,backlog,unstarted}'
