@@ -171,6 +171,7 @@ class Storm:
             if self._dice.random() < 0.6:
                 self._kill_one()
             self.take_leases()
+            self.hurry()
             self._db.execute(
                 "update private.linear_sync set polled_at = '-infinity' where polled_at < now() - interval '10 s'"
             )
@@ -185,6 +186,13 @@ class Storm:
             " and locked_until > now() and (kind <> 'state' or locked_until < now() + interval '296 s')"
         )
         self.stolen += taken.rowcount
+
+    def hurry(self) -> None:
+        """A row that has failed a dozen times would wait for minutes."""
+        self._db.execute(
+            "update private.outbox set available_at = now() + interval '2 s' where channel = 'linear'"
+            " and state = 'pending' and available_at > now() + interval '2 s'"
+        )
 
     def answers(self) -> dict[int, int]:
         """How often the forwarders' calls ended with which status, where they were not killed meanwhile."""

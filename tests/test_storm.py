@@ -109,6 +109,7 @@ def calm(storm: Storm) -> None:
         assert time.monotonic() < until, f"{storm.waiting()} rows still wait"
         time.sleep(0.3)
         storm.take_leases()
+        storm.hurry()
 
 
 def hear_the_last() -> None:

@@ -283,7 +283,8 @@ begin
     -- Whoever changes the ticket right now has found this row waiting, and counts on it: it waits until they have done.
     perform from public.support_tickets t where t.id = o.ticket_id for share skip locked;
     if not found then
-      update private.outbox p set lease_token = null, locked_until = null, available_at = now() + interval '1 s'
+      update private.outbox p
+      set lease_token = null, locked_until = null, available_at = now() + interval '1 s', attempts = o.attempts - 1
       where p.id = o.id;
       continue;
     end if;
