@@ -147,7 +147,9 @@ def calls(modules: dict[str, ModuleType]) -> dict[str, dict[str, Call]]:
             ),
         },
         "receive-webhook": {
-            "POST /linear": Call("What happened in Linear, signed by it", answers.LinearNews, refused=(422,)),
+            "POST /linear": Call(
+                "What happened in Linear, signed by it", answers.LinearNews, refused=(400, 422)
+            ),
             "POST /tickets": Call(
                 "What a partner files for somebody, signed as Standard Webhooks has it",
                 (answers.Receipt, answers.FeedbackReceipt),
@@ -267,8 +269,6 @@ def _statuses(route: str, call: Call) -> list[int]:
         statuses.add(422)
     if "{" in route:
         statuses.add(404)
-    if route == "POST /linear":
-        statuses |= {400, 401}
     return sorted(statuses)
 
 

@@ -68,6 +68,7 @@ class _Part(NamedTuple):
     begin: int
     text: str
     weight: float
+    told: set[str]  # its words that can say what it is about
 
 
 class _Read(NamedTuple):
@@ -140,9 +141,7 @@ def _read(conversation: Sequence[Said], known: Rules, learned: Model) -> _Read:
         for place, (name, bias) in enumerate(zip(learned.categories, learned.bias, strict=True))
     ]
     chances = dict(zip(learned.categories, probabilities(logits), strict=True)) if evidence else {}
-    return _Read(
-        found, _telling(evidence, chances), scores, chances, denied, _is_known(learnable, known, learned)
-    )
+    return _Read(found, _telling(evidence, chances), scores, chances, denied, _is_known(learnable, learned))
 
 
 def _still_true(one: _Found, over: tuple[int, int], known: Rules) -> bool:
@@ -159,21 +158,21 @@ def _learnable(
 ) -> list[_Part]:
     """What the classifier reads: of the latest messages what was said since it was over, and is not small talk."""
     parts = [
-        _Part(index, over[1] if index == over[0] else 0, text, FADING**age)
+        _Part(index, begin, text, FADING**age, _told(text[begin:], known))
         for age, (index, text) in enumerate(latest[:MOST_LEARNED])
         if index >= over[0]
+        for begin in [over[1] if index == over[0] else 0]
     ]
-    return [part for part in parts if any(row_of(learned, word) is not None for word in _told(part, known))]
+    return [part for part in parts if any(row_of(learned, word) is not None for word in part.told)]
 
 
-def _told(part: _Part, known: Rules) -> set[str]:
-    """The words that can say what it is about."""
-    words = {word.text for word in words_of(part.text[part.begin :][:LONGEST_TEXT]) if not is_stop(word.text)}
+def _told(text: str, known: Rules) -> set[str]:
+    words = {word.text for word in words_of(text[:LONGEST_TEXT]) if not is_stop(word.text)}
     return words - known.small
 
 
-def _is_known(parts: Sequence[_Part], known: Rules, learned: Model) -> bool:
-    told = {word for part in parts for word in _told(part, known)}
+def _is_known(parts: Sequence[_Part], learned: Model) -> bool:
+    told = {word for part in parts for word in part.told}
     familiar = sum(row_of(learned, word) is not None for word in told)
     return familiar >= FEWEST_KNOWN and 2 * (len(told) - familiar) <= familiar
 
@@ -181,7 +180,7 @@ def _is_known(parts: Sequence[_Part], known: Rules, learned: Model) -> bool:
 def _evidence(parts: Sequence[_Part], learned: Model) -> list[tuple[Reason, list[float]]]:
     """Known words of what is read, and what each adds to each category."""
     found = []
-    for index, begin, text, weight in parts:
+    for index, begin, text, weight, _ in parts:
         for feature in read(learned, text[begin:]):
             words = text[begin + feature.start : begin + feature.end]
             found.append((Reason(index, words, ""), [weight * each for each in feature.adds]))

@@ -3,7 +3,6 @@
 from bench.desk import running_desk
 from bench.figures import Line
 from bench.million import fill, growth, run_script
-from bench.million.growth import measure_one, measure_small
 from bench.million.lists import measure_lists
 from bench.million.search import measure_search
 from bench.million.sweep import measure_sweep
@@ -14,11 +13,11 @@ TICKETS = 1_000_000
 
 def measure(say: Say) -> list[Line]:
     """What is read on desks of three sizes, then the sweep on one of its own: there every ticket is open."""
-    grown = measure_small(say)
+    grown = growth.measure_small(say)
     with running_desk() as desk:
         fill(desk, TICKETS, say)
         run_script(desk, "without_rls", say)
-        grown[TICKETS] = measure_one(desk, TICKETS, say)
+        grown[TICKETS] = growth.measure_one(desk, TICKETS, say)
         lines = growth.lines(grown) + measure_lists(desk, say)
         lines += measure_search(desk, "", say)
         run_script(desk, "burst", say)
