@@ -15,8 +15,21 @@ from pydantic.json_schema import models_json_schema
 
 from deploy import answers
 from deploy.table import ROOT, Function, read_table
-from shared import changes, companion, filters, partners, payloads, transfers
-from shared.call import LARGEST_BODY
+from shared.http.call import LARGEST_BODY
+from shared.requests import (
+    companion,
+    filters,
+    partners,
+)
+from shared.requests import (
+    conversations as transfers,
+)
+from shared.requests import (
+    tickets as payloads,
+)
+from shared.requests import (
+    updates as changes,
+)
 
 DOCUMENT = ROOT / "deploy" / "openapi.json"
 AnyEvent = partners.TicketEvent | partners.TransferEvent | partners.CompanionEvent

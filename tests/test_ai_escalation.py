@@ -12,7 +12,7 @@ import pytest
 from psycopg import sql
 
 from deploy.local.migrations import Connection
-from shared.companion import WISHES, wish_of
+from shared.triage.wishes import WISHES, wish_of
 from tests.cast import Client, NewPerson, Person, RunningStack
 from tests.contract import assert_problem
 from tests.mailbox import Mailbox, bodies

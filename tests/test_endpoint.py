@@ -12,17 +12,17 @@ from functions_framework.aio import create_asgi_app
 from starlette.types import Message
 
 from shared import config
-from shared.endpoint import endpoint
+from shared.http.endpoint import endpoint
 from tests.contract import assert_problem
 
 Ask = Callable[..., httpx.Response]
 
 SOURCE = """
 from pydantic import Field
-from shared.call import Call
-from shared.endpoint import Answer, endpoint
+from shared.http.call import Call
+from shared.http.endpoint import Answer, endpoint
 from shared.errors import Conflict
-from shared.parsing import Body
+from shared.requests.parsing import Body
 
 class Thing(Body):
     name: str

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.forwarding import (
+from shared.linear.forwarding import (
     LONGEST_TITLE,
     NewComment,
     NewIssue,

@@ -11,9 +11,9 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from shared import identity
 from shared.errors import AuthUnavailable, Problem, Unauthenticated
-from shared.identity import Person, Verifier
+from shared.http import identity
+from shared.http.identity import Person, Verifier
 
 ISSUER = "https://project.example/auth/v1"
 SECRET = "the project's shared secret of old, which is long"

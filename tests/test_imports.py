@@ -36,7 +36,7 @@ def loaded_by(function: Function) -> set[str]:
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
 def test_a_function_starts_without_heavy_packages(function: Function) -> None:
     loaded = loaded_by(function)
-    assert "shared.endpoint" in loaded
+    assert "shared.http.endpoint" in loaded
     assert loaded & NEVER == set()
     if function.name in PUBLIC:
         assert loaded & NOT_WHERE_PEOPLE_WAIT == set()

@@ -3,7 +3,7 @@
 import pytest
 from starlette.requests import Request
 
-from shared.intake import network_of
+from shared.http.contact_form import network_of
 
 
 def request(forwarded: list[str], peer: str | None = "192.0.2.9") -> Request:

@@ -14,11 +14,11 @@ import respx
 from graphql import build_schema, parse, validate
 
 from deploy.local.linear.execution import load_schema
-from shared import linear
 from shared.config import load_linear
 from shared.errors import NotConfigured
-from shared.issues import Issue
-from shared.linear import Linear, Refused
+from shared.linear import client as linear
+from shared.linear.client import Linear, Refused
+from shared.linear.models import Issue
 
 T = TypeVar("T")
 URL = "https://linear.example.com/graphql"

@@ -10,9 +10,9 @@ import pytest
 
 from shared.config import MailConfig, load_mail
 from shared.errors import NotConfigured
-from shared.mail import mail_of
+from shared.mail.message import mail_of
+from shared.mail.texts import TO_REQUESTER
 from shared.outbox import Row, Undelivered
-from shared.wording import TO_REQUESTER
 from tests.mailbox import bodies
 
 ENV = {

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from pydantic_core import to_json
 
 from shared.errors import Invalid, Malformed, Problem
-from shared.filters import TicketFilters
-from shared.parsing import parse_body, parse_query
-from shared.payloads import AnyTicket, CreateTicket, Feedback
+from shared.requests.filters import TicketFilters
+from shared.requests.parsing import parse_body, parse_query
+from shared.requests.tickets import AnyTicket, CreateTicket, Feedback
 from tests.payloads import PAYLOADS
 
 text = st.text(st.characters(exclude_categories=()), max_size=20)

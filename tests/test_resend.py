@@ -11,9 +11,9 @@ import pytest
 import respx
 
 from shared.config import load_mail
-from shared.mail import Mail, mail_of
+from shared.mail.message import Mail, mail_of
+from shared.mail.resend import LONGEST_PAUSE, PER_SECOND, QUOTA_PAUSE, URL, Resend
 from shared.outbox import Row, Undelivered
-from shared.resend import LONGEST_PAUSE, PER_SECOND, QUOTA_PAUSE, URL, Resend
 
 ENV = {
     "MAIL_FROM": "Acme, Support <support@example.com>",

@@ -17,12 +17,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from deploy.local.ports import free_ports
-from shared import smtp
 from shared.config import load_mail
 from shared.errors import NotConfigured
-from shared.mail import Mail, mail_of
+from shared.mail import smtp
+from shared.mail.message import Mail, mail_of
+from shared.mail.smtp import Server, Smtp, server_of
 from shared.outbox import Row, Undelivered
-from shared.smtp import Server, Smtp, server_of
 
 ENV = {
     "MAIL_FROM": "support@example.com",

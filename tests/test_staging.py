@@ -94,7 +94,7 @@ def test_it_takes_nothing_from_the_checkout(project: Project, python: Path) -> N
         text=True,
     )
     loaded = done.stdout.splitlines()
-    assert str(folder / "shared" / "endpoint.py") in loaded
+    assert str(folder / "shared" / "http" / "endpoint.py") in loaded
     assert [path for path in loaded if path.startswith(str(ROOT))] == []
 
 
@@ -111,8 +111,13 @@ def test_a_staged_folder_holds_what_is_deployed_and_nothing_else(project: Projec
 
     assert folder == project.root / "build" / "add-message"
     assert {path.name for path in folder.iterdir()} == {"main.py", "shared", "requirements.txt"}
-    library = {path.name for path in (ROOT / "shared").iterdir() if path.suffix in (".py", ".toml", ".model")}
-    assert {path.name for path in (folder / "shared").iterdir()} == library
+    assert files_of(folder / "shared") == files_of(ROOT / "shared", (".py", ".toml", ".model"))
+
+
+def files_of(folder: Path, kinds: tuple[str, ...] = ("",)) -> set[str]:
+    """The paths of the files in it, those with these endings."""
+    found = (path for path in folder.rglob("*") if path.is_file() and path.name.endswith(kinds))
+    return {path.relative_to(folder).as_posix() for path in found}
 
 
 def test_what_was_staged_before_is_gone(project: Project) -> None:
@@ -125,9 +130,9 @@ def test_what_was_staged_before_is_gone(project: Project) -> None:
 def test_staging_again_makes_the_same(project: Project) -> None:
     first = staged(project, "add-message")
     told = [(path, path.stat().st_mtime, path.stat().st_mode) for path in sorted(first.folder.rglob("*"))]
-    for path in (project.root / "shared").iterdir():
+    for path in (project.root / "shared").rglob("*"):
         os.utime(path, (1, 1))
-        path.chmod(0o600)
+        path.chmod(0o700 if path.is_dir() else 0o600)
     again = staged(project, "add-message")
 
     assert again == first
@@ -141,6 +146,8 @@ def test_staging_again_makes_the_same(project: Project) -> None:
     [
         ("functions/add-message/main.py", "Adds to a ticket", "Adds to one"),
         ("shared/store.py", "CONNECTIONS = 64", "CONNECTIONS = 65"),
+        ("shared/http/cors.py", "3600", "3601"),
+        ("shared/triage/rules.toml", "[language]", "[language] # of triggers"),
         ("requirements.txt", "# This file", "# The file"),
         ("deploy/functions.toml", 'memory = "256Mi"', 'memory = "512Mi"'),
         ("deploy/functions.toml", "timeout = 30", "timeout = 31"),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.classifier import unpack
+from shared.triage.classifier import unpack
 from training.__main__ import main
 from training.measuring import by_keywords
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from shared.rules import NOTHING, SETTLED, TABLE, matches
-from shared.triage import LONGEST_MESSAGE, LONGEST_SUBJECT, MOST_MESSAGES, Said, Verdict, triage
+from shared.triage.rules import NOTHING, SETTLED, TABLE, matches
+from shared.triage.verdict import LONGEST_MESSAGE, LONGEST_SUBJECT, MOST_MESSAGES, Said, Verdict, triage
 
 RULES = {
     name: rows["triggers"]

@@ -13,7 +13,7 @@ from bench.peer import CODE, run_python
 from bench.plans import keep_plans
 from bench.processes import cpu_seconds
 from deploy.local.stack import Say
-from shared.sweeping import BATCH
+from shared.sla_sweep import BATCH
 
 ROUNDS = 5
 DUE = 10_000

@@ -4,11 +4,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.call import Call
-from shared.changes import EscalationRequest
-from shared.endpoint import Answer, endpoint
-from shared.fields import Attachments, Context, Description, Maybe, Rating, Short, Stored
-from shared.parsing import Body
+from shared.http.call import Call
+from shared.http.endpoint import Answer, endpoint
+from shared.requests.fields import Attachments, Context, Description, Maybe, Rating, Short, Stored
+from shared.requests.parsing import Body
+from shared.requests.updates import EscalationRequest
 
 ROUTES = ("POST /{ticket}", "POST /{ticket}/rating", "POST /{ticket}/close", "POST /{ticket}/escalation")
 

@@ -4,11 +4,17 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from shared.call import Call
-from shared.changes import BulkChange, EscalationDecision, EscalationRequest, FeedbackReview, TicketChange
-from shared.endpoint import Answer, endpoint
 from shared.errors import NotFound, raised
-from shared.sweeping import swept
+from shared.http.call import Call
+from shared.http.endpoint import Answer, endpoint
+from shared.requests.updates import (
+    BulkChange,
+    EscalationDecision,
+    EscalationRequest,
+    FeedbackReview,
+    TicketChange,
+)
+from shared.sla_sweep import swept
 
 # The function's timeout is 30 s; who asks on demand would rather hear soon, and ask again for more.
 SWEEP_SECONDS = 15

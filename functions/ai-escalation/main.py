@@ -4,12 +4,13 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from shared.call import Call
-from shared.companion import Chat, wish_of
-from shared.endpoint import Answer, endpoint
-from shared.receipts import receipt, thanks
-from shared.transfers import Analysis, Transfer, judged, said
-from shared.triage import Verdict
+from shared.http.call import Call
+from shared.http.endpoint import Answer, endpoint
+from shared.requests.companion import Chat
+from shared.requests.confirmations import receipt, thanks
+from shared.requests.conversations import Analysis, Transfer, judged, said
+from shared.triage.verdict import Verdict
+from shared.triage.wishes import wish_of
 
 FOR_A_PERSON = "This sounds like something for a person. Shall I pass our conversation on to our team?"
 WHAT_I_FILE = "I can file something for you: say “report bug”, “I have feedback” or “feature request”, and what it is about."

@@ -4,13 +4,13 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from shared.call import Call
-from shared.endpoint import Answer, endpoint
 from shared.errors import Invalid
-from shared.handover import forwarded
-from shared.intake import intake_arguments
-from shared.payloads import AnyTicket, Contact, CreateTicket, Feedback, Unsigned
-from shared.receipts import receipt, thanks
+from shared.http.call import Call
+from shared.http.contact_form import intake_arguments
+from shared.http.endpoint import Answer, endpoint
+from shared.linear.dispatch import dispatch_now
+from shared.requests.confirmations import receipt, thanks
+from shared.requests.tickets import AnyTicket, Contact, CreateTicket, Feedback, Unsigned
 
 # The arguments of a ticket that an unsigned contact form has.
 CONTACT = ("subject", "description", "category", "requester_name", "requester_email")
@@ -31,7 +31,7 @@ async def create_ticket(call: Call) -> Answer:
 async def _file_ticket(call: Call, ticket: AnyTicket) -> Answer:
     arguments = ticket.arguments() | {"idempotency_key": call.idempotency_key}
     filed = from_json(await call.rpc("create_ticket", arguments, ticket.came_from))
-    return _receipt(ticket, filed) | await forwarded(filed, call.arrived)
+    return _receipt(ticket, filed) | await dispatch_now(filed, call.arrived)
 
 
 async def _file_contact(call: Call, form: Contact) -> Answer:

@@ -1,8 +1,8 @@
 """Lists tickets, shows one, names the categories, and counts for agents."""
 
-from shared.call import Call
-from shared.endpoint import Answer, endpoint
-from shared.filters import StatsRange, TicketFilters
+from shared.http.call import Call
+from shared.http.endpoint import Answer, endpoint
+from shared.requests.filters import StatsRange, TicketFilters
 
 
 @endpoint(

@@ -3,14 +3,14 @@
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from shared.call import Call
-from shared.endpoint import Answer, endpoint
 from shared.errors import Invalid, Malformed
-from shared.issues import LinearEvent
-from shared.partners import CompanionEvent, Envelope, TicketEvent, TransferEvent, came_from
-from shared.receipts import receipt, thanks
-from shared.signatures import require_linear, require_partner, require_recent
-from shared.transfers import judged, said
+from shared.http.call import Call
+from shared.http.endpoint import Answer, endpoint
+from shared.http.signatures import require_linear, require_partner, require_recent
+from shared.linear.models import LinearEvent
+from shared.requests.confirmations import receipt, thanks
+from shared.requests.conversations import judged, said
+from shared.requests.partners import CompanionEvent, Envelope, TicketEvent, TransferEvent, came_from
 
 ROUTES = ("POST /linear", "POST /tickets")
 

@@ -2,13 +2,13 @@
 
 from functools import cache
 
-from shared.call import Call
 from shared.config import mail_config
-from shared.endpoint import Answer, endpoint
-from shared.mail import Mailer, mail_of
+from shared.http.call import Call
+from shared.http.endpoint import Answer, endpoint
+from shared.mail.message import Mailer, mail_of
+from shared.mail.resend import Resend
+from shared.mail.smtp import Smtp, server_of
 from shared.outbox import Row, drain
-from shared.resend import Resend
-from shared.smtp import Smtp, server_of
 
 # Cloud Scheduler calls again a minute later, so a long backlog may be left to the next call.
 SECONDS = 45

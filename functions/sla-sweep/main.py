@@ -1,8 +1,8 @@
 """Warns of what is about to be missed, escalates what is, closes what has long been resolved, prunes what has aged."""
 
-from shared.call import Call
-from shared.endpoint import Answer, endpoint
-from shared.sweeping import swept
+from shared.http.call import Call
+from shared.http.endpoint import Answer, endpoint
+from shared.sla_sweep import swept
 
 # Cloud Scheduler calls again a minute later, so a long backlog may be left to the next call.
 SECONDS = 45

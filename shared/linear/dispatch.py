@@ -26,7 +26,7 @@ _token: tuple[float, str] = (0.0, "")
 _rests_until = 0.0
 
 
-async def forwarded(ticket: dict[str, Any], arrived: float) -> dict[str, Any]:
+async def dispatch_now(ticket: dict[str, Any], arrived: float) -> dict[str, Any]:
     """What Linear knows of the ticket now: its issue where forwarding took no longer than somebody waits."""
     global _rests_until
     known = {name: ticket[name] for name in KNOWN}

@@ -1,12 +1,10 @@
 """What a mail consists of, once as plain text and once as HTML."""
 
-import re
 from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
-# Control characters, and those that turn the direction of what follows them: neither has a place in a text.
-UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+from shared.text import printable
 
 FONT = "font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
 PARAGRAPH = "margin:0 0 16px"
@@ -76,15 +74,6 @@ class Letter(NamedTuple):
     footer: str
 
 
-def one_line(text: str) -> str:
-    """A name or a subject: a line break in it would begin a header of its own, or a sentence of ours."""
-    return " ".join(UNPRINTABLE.sub(" ", text).split())
-
-
-def cut(line: str, longest: int) -> str:
-    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
-
-
 def as_text(letter: Letter) -> str:
     blocks = "\n\n".join(_block_text(block) for block in letter.blocks)
     return printable(f"{letter.title}\n\n{blocks}\n\n-- \n{letter.footer}\n")
@@ -134,7 +123,3 @@ def _item_html(item: Item) -> str:
 
 def _html(text: str) -> str:
     return escape(printable(text)).replace("\n", "<br>\n").replace("  ", "&nbsp; ")
-
-
-def printable(text: str) -> str:
-    return UNPRINTABLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))

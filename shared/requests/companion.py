@@ -1,18 +1,12 @@
-"""What somebody wants filed who says so in a chat. The phrases are data: companion.toml."""
+"""What somebody wants filed who says so in a chat."""
 
-import tomllib
-from functools import cache
 from hashlib import sha256
-from pathlib import Path
 from typing import Annotated
 
-from shared.fields import Description, Maybe, Short
-from shared.payloads import LONGEST_DESCRIPTION, as_subject
-from shared.rules import TABLE, Rules, load, matches
-from shared.transfers import EitherCase, Messages, named, said
-from shared.triage import LONGEST_MESSAGE, Said
-
-WISHES = Path(__file__).with_name("companion.toml")
+from shared.requests.conversations import Messages, said
+from shared.requests.fields import LONGEST_DESCRIPTION, Description, Maybe, Short, as_subject
+from shared.requests.parsing import EitherCase, named
+from shared.triage.verdict import Said
 
 
 class Chat(EitherCase):
@@ -50,16 +44,3 @@ class Chat(EitherCase):
         if self.conversation_id is None:
             return None
         return sha256("\0".join((self.conversation_id, self.description)).encode()).hexdigest()
-
-
-def wish_of(message: str) -> str | None:
-    """What the message asks to file: a bug, or feedback of a category."""
-    found = matches(message[:LONGEST_MESSAGE], _wishes())
-    return next((match.points_to for match in found if not match.is_denied), None)
-
-
-@cache
-def _wishes() -> Rules:
-    told = tomllib.loads(WISHES.read_text())
-    language = tomllib.loads(TABLE.read_text())["language"] | {"questions": told["questions"]}
-    return load(told | {"always": "", "language": language})

@@ -4,9 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from shared.fields import UUID, Description, Long, Maybe, Priority, Short, Stored
-from shared.filters import Status
-from shared.parsing import Body
+from shared.requests.fields import UUID, Description, Long, Maybe, Priority, Short, Status, Stored
+from shared.requests.parsing import Body
 
 CHANGEABLE = ("status", "priority", "category", "assigned_to", "resolution")
 

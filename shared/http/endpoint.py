@@ -18,11 +18,12 @@ from pydantic_core import to_json
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from shared import cors, logs
-from shared.call import Call
+from shared import logs
 from shared.errors import Internal, Problem
-from shared.invoker import require_invoker
-from shared.routes import Routes
+from shared.http import cors
+from shared.http.call import Call
+from shared.http.invoker import require_invoker
+from shared.http.routes import Routes
 
 Answer = dict[str, Any] | bytes
 Handler = Callable[[Call], Awaitable[Answer]]
@@ -66,7 +67,16 @@ def endpoint(
             call = Call(request)
             response, problem = await _settled(call, answer)
             milliseconds = 1000 * (time.perf_counter() - started)
-            logs.request(name, call, response.status_code, milliseconds, problem)
+            logs.request(
+                name,
+                call.id,
+                request.method,
+                call.route,
+                request.headers,
+                response.status_code,
+                milliseconds,
+                problem,
+            )
             return response
 
         entry.__name__ = handler.__name__

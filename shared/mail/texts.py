@@ -4,7 +4,9 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel
 
-from shared.letter import Block, Button, Item, Items, Letter, Paragraph, Quote, one_line
+from shared.config import ticket_url
+from shared.mail.layout import Block, Button, Item, Items, Letter, Paragraph, Quote
+from shared.text import one_line
 
 Line = Annotated[str, AfterValidator(one_line)]
 
@@ -179,7 +181,3 @@ def _counted(payload: Payload) -> list[str]:
     known = [(COUNTED[kind], payload.counts[kind]) for kind in COUNTED if payload.counts.get(kind)]
     counted = [(one if n == 1 else several).format(n=f"{n:,}") for (one, several), n in known]
     return counted or ["News from the desk"]
-
-
-def ticket_url(desk_url: str, number: str) -> str:
-    return f"{desk_url}/tickets/{number}"

@@ -21,7 +21,7 @@ from typing import Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from shared.errors import NotConfigured
-from shared.mail import Mail
+from shared.mail.message import Mail
 from shared.outbox import Undelivered
 
 # One step of the conversation; the whole of it is bounded by the drain.

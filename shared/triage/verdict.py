@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from shared.classifier import LONGEST_TEXT, Model, model, probabilities, read, row_of
-from shared.rules import SETTLED, Match, Rules, matches, rules
-from shared.words import is_stop, words_of
+from shared.triage.classifier import LONGEST_TEXT, Model, model, probabilities, read, row_of
+from shared.triage.rules import SETTLED, Match, Rules, matches, rules
+from shared.triage.tokens import is_stop, words_of
 
 # What bounds the work: of the customer's messages the latest, of each its beginning, and so much in all;
 # the classifier reads the last few, for it is calibrated on single messages.

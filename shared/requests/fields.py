@@ -2,6 +2,7 @@
 
 import math
 import re
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -20,6 +21,14 @@ NOT_IN_WEB_ADDRESS = re.compile(r"[\x00-\x1f\x7f-\x9f\s\"<>\\^`{|}]")
 CONTEXT_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 # Beyond this a number would come back changed: readers of JSON keep 53 bits.
 LARGEST_NUMBER = 2**53 - 1
+LONGEST_SUBJECT = 255
+LONGEST_DESCRIPTION = 20_000
+MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d{1,9})?)([Zz]|[+ -]\d\d:\d\d)", re.ASCII)
+# PostgreSQL takes no zone from here on.
+FURTHEST_ZONE = timedelta(hours=16)
+STATUS_ALIASES = dict.fromkeys(
+    ("waiting_on_user", "waiting_customer", "pending_customer"), "waiting_on_customer"
+)
 
 
 def _storable(text: str) -> str:
@@ -72,6 +81,28 @@ def _known_priority(value: object) -> object:
     return "urgent" if value == "critical" else value
 
 
+def _known_status(value: object) -> object:
+    return STATUS_ALIASES.get(value, value) if isinstance(value, str) else value
+
+
+def _moment(text: str) -> str:
+    """RFC 3339 with its zone. A plus that came unquoted is a blank by now, and can only have been a plus."""
+    found = MOMENT.fullmatch(text)
+    moment = "{}T{}{}".format(*found.groups()).upper().replace(" ", "+") if found else ""
+    try:
+        offset = datetime.fromisoformat(moment).utcoffset()
+        if not offset or abs(offset) < FURTHEST_ZONE:
+            return moment
+    except ValueError:
+        pass
+    raise ValueError("must be a time with its zone, like 2026-01-31T09:30:00Z")
+
+
+def as_subject(text: str) -> str:
+    """Its first line, as long as a subject may be."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), text)[:LONGEST_SUBJECT]
+
+
 Stored = AfterValidator(_storable)
 
 Maybe = Annotated[T | None, BeforeValidator(_left_out_if_blank)]
@@ -91,3 +122,9 @@ Rating = Annotated[int, Field(ge=1, le=5)]
 Priority = Annotated[Literal["low", "medium", "high", "urgent"], BeforeValidator(_known_priority)]
 ContextKey = Annotated[str, AfterValidator(_context_key)]
 Context = Annotated[dict[ContextKey, Annotated[Any, AfterValidator(_scalar)]], Field(max_length=40)]
+Status = Annotated[
+    Literal["open", "in_progress", "waiting_on_customer", "resolved", "closed"],
+    BeforeValidator(_known_status),
+]
+Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"}), AfterValidator(_moment)]
+FeedbackCategory = Literal["feature_request", "improvement", "complaint", "praise", "other"]

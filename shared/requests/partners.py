@@ -7,10 +7,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict
 
-from shared.fields import Attachments, Context, Description, Maybe, Priority, Short, Subject
-from shared.parsing import Body
-from shared.payloads import FeedbackCategory, as_subject
-from shared.transfers import EitherCase, Transfer, named
+from shared.requests.conversations import Transfer
+from shared.requests.fields import (
+    Attachments,
+    Context,
+    Description,
+    FeedbackCategory,
+    Maybe,
+    Priority,
+    Short,
+    Subject,
+    as_subject,
+)
+from shared.requests.parsing import Body, EitherCase, named
 
 
 class Envelope(Body):

@@ -7,11 +7,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, ValidationInfo, field_validator
 
-from shared.fields import (
+from shared.requests.fields import (
+    LONGEST_DESCRIPTION,
+    LONGEST_SUBJECT,
     Attachments,
     Context,
     Description,
     Email,
+    FeedbackCategory,
     Long,
     LongOrJson,
     Maybe,
@@ -21,11 +24,9 @@ from shared.fields import (
     Short,
     Subject,
     WebAddress,
+    as_subject,
 )
-from shared.parsing import Body
-
-LONGEST_SUBJECT = 255
-LONGEST_DESCRIPTION = 20_000
+from shared.requests.parsing import Body
 
 
 class Payload(Body):
@@ -194,9 +195,6 @@ class Contact(Ticket):
         return super().came_from(sent_as.get(argument, argument))
 
 
-FeedbackCategory = Literal["feature_request", "improvement", "complaint", "praise", "other"]
-
-
 class Feedback(Payload):
     issue_type: Literal["feedback"]
     category: FeedbackCategory
@@ -232,8 +230,3 @@ class Unsigned(Body):
     @property
     def is_contact(self) -> bool:
         return isinstance(self.payload, dict) and self.payload.get("issue_type") == "contact"
-
-
-def as_subject(text: str) -> str:
-    """Its first line, as long as a subject may be."""
-    return next((line.strip() for line in text.splitlines() if line.strip()), text)[:LONGEST_SUBJECT]

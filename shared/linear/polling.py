@@ -2,7 +2,7 @@
 
 from pydantic_core import from_json
 
-from shared.linear import Linear
+from shared.linear.client import Linear
 from shared.outbox import Rpc
 
 

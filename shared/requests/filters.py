@@ -1,23 +1,17 @@
 """What a list of tickets can be asked for, as a query string."""
 
 import re
-from datetime import date, datetime, timedelta
+from datetime import date
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
-from shared.fields import UUID, ContextKey, Priority, Short, Stored
-from shared.parsing import Query
+from shared.requests.fields import UUID, ContextKey, Moment, Priority, Short, Status, Stored
+from shared.requests.parsing import Query
 
 T = TypeVar("T")
 
-MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d{1,9})?)([Zz]|[+ -]\d\d:\d\d)", re.ASCII)
-# PostgreSQL takes no zone from here on.
-FURTHEST_ZONE = timedelta(hours=16)
 DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-STATUS_ALIASES = dict.fromkeys(
-    ("waiting_on_user", "waiting_customer", "pending_customer"), "waiting_on_customer"
-)
 
 
 def _once(values: object) -> object:
@@ -31,23 +25,6 @@ def _separated(values: object) -> object:
     if not isinstance(values, list):
         return values
     return [part for value in values for part in value.split(",") if part.strip()]
-
-
-def _known_status(value: object) -> object:
-    return STATUS_ALIASES.get(value, value) if isinstance(value, str) else value
-
-
-def _moment(text: str) -> str:
-    """RFC 3339 with its zone. A plus that came unquoted is a blank by now, and can only have been a plus."""
-    found = MOMENT.fullmatch(text)
-    moment = "{}T{}{}".format(*found.groups()).upper().replace(" ", "+") if found else ""
-    try:
-        offset = datetime.fromisoformat(moment).utcoffset()
-        if not offset or abs(offset) < FURTHEST_ZONE:
-            return moment
-    except ValueError:
-        pass
-    raise ValueError("must be a time with its zone, like 2026-01-31T09:30:00Z")
 
 
 def _day(text: str) -> str:
@@ -66,12 +43,7 @@ def _assignee(text: str) -> str:
 
 Once = Annotated[T, BeforeValidator(_once)]
 Several = Annotated[list[T], BeforeValidator(_separated), Field(max_length=50)]
-Status = Annotated[
-    Literal["open", "in_progress", "waiting_on_customer", "resolved", "closed"],
-    BeforeValidator(_known_status),
-]
 Day = Annotated[str, Field(json_schema_extra={"format": "date"}), AfterValidator(_day)]
-Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"}), AfterValidator(_moment)]
 
 
 class StatsRange(Query):

@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from shared.issues import Issue
-from shared.letter import cut, one_line, printable
-from shared.linear import Conflict, InvalidInput, Linear
+from shared.config import ticket_url
+from shared.linear.client import Conflict, InvalidInput, Linear
+from shared.linear.models import Issue
 from shared.outbox import Row, Undelivered
-from shared.wording import ticket_url
+from shared.text import cut, one_line, printable
 
 # By our names for them; Linear counts from 1, the most urgent.
 PRIORITIES = {"urgent": 1, "high": 2, "medium": 3, "low": 4}

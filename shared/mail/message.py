@@ -16,9 +16,10 @@ from typing import NamedTuple
 from pydantic_core import to_json
 
 from shared.config import Mailbox, MailConfig
-from shared.letter import as_html, as_text, cut, one_line
+from shared.mail.layout import as_html, as_text
+from shared.mail.texts import Payload, letter_of, subject_of
 from shared.outbox import Row, Undelivered
-from shared.wording import Payload, letter_of, subject_of
+from shared.text import cut, one_line
 
 LONGEST_NAME = 100
 LONGEST_SUBJECT = 200

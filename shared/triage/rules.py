@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from shared.words import Word, inflections, is_stop, words_of
+from shared.triage.tokens import Word, inflections, is_stop, words_of
 
 TABLE = Path(__file__).with_name("rules.toml")
 GAP = 4

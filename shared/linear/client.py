@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import AliasPath, BaseModel, Field, ValidationError
 
-from shared.issues import Comment, Issue
+from shared.linear.models import Comment, Issue
 from shared.outbox import Undelivered
 
 SECONDS = 10.0

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from shared.words import Word, is_stop, words_of
+from shared.triage.tokens import Word, is_stop, words_of
 
 FILE = Path(__file__).with_name("triage.model")
 IDF_STEP = 1 / 16

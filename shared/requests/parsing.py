@@ -5,7 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from shared.errors import FieldError, Invalid, Malformed
@@ -58,8 +59,16 @@ class Query(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, defer_build=True)
 
 
+class EitherCase(Body):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+
 B = TypeVar("B", bound=Body)
 Q = TypeVar("Q", bound=Query)
+
+
+def named(*names: str) -> Any:
+    return Field(validation_alias=AliasChoices(*names))
 
 
 def parse_body(model: type[B], body: bytes) -> B:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import httpx
 from pydantic import BaseModel, Field, ValidationError
 
-from shared.mail import Mail
+from shared.mail.message import Mail
 from shared.outbox import Undelivered
 
 URL = "https://api.resend.com/emails"

@@ -11,9 +11,9 @@ from starlette.requests import Request
 from shared import store
 from shared.config import config
 from shared.errors import Invalid, InvalidToken, NotFound, TooLarge, Unauthenticated, UnsupportedMediaType
-from shared.fields import UUID
-from shared.identity import Person, identify
-from shared.parsing import Body, Query, parse_body, parse_query
+from shared.http.identity import Person, identify
+from shared.requests.fields import UUID
+from shared.requests.parsing import Body, Query, parse_body, parse_query
 
 LARGEST_BODY = 256 * 1024
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")

@@ -7,14 +7,11 @@ passed over: it is copied out of another system. Prompts and the answers of tool
 import asyncio
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AliasChoices, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, ConfigDict, Field
 
-from shared.fields import Context, Description, Maybe, Priority, Short, Stored
-from shared.filters import Moment
-from shared.parsing import Body
-from shared.payloads import as_subject
-from shared.triage import Said, Verdict, triage
+from shared.requests.fields import Context, Description, Maybe, Moment, Priority, Short, Stored, as_subject
+from shared.requests.parsing import Body, EitherCase, named
+from shared.triage.verdict import Said, Verdict, triage
 
 LONGEST_FINDINGS = 1000
 AUTHORS = dict.fromkeys(("customer", "user", "human"), "customer") | dict.fromkeys(
@@ -31,10 +28,6 @@ def _author(role: str) -> str:
             f"must be one of {', '.join(AUTHORS)}, or of {', '.join(UNSPOKEN)}, which are left out"
         )
     return AUTHORS.get(known, "")
-
-
-def named(*names: str) -> Any:
-    return Field(validation_alias=AliasChoices(*names))
 
 
 class Message(Body):
@@ -71,10 +64,6 @@ def said(messages: list[Message]) -> list[Said]:
 async def judged(conversation: list[Said]) -> Verdict:
     """In a thread: the longest conversations take a while, and others are not to wait for them."""
     return await asyncio.to_thread(triage, conversation)
-
-
-class EitherCase(Body):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
 class Analysis(Body):
