@@ -12,11 +12,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import UUID
 
-from deploy.local.functions import environment, load_functions, run_function, serving_command
-from deploy.local.part import Part, running
-from deploy.local.ports import Ports, answering, free_ports
-from deploy.local.stack import Settings, Stack, run_stack
 from deploy.table import Function
+from local.functions import environment, load_functions, run_function, serving_command
+from local.ports import Ports, answering, free_ports
+from local.process import Part, running
+from local.stack import Settings, Stack, run_stack
 from tests.cast import Person, RunningStack
 
 EMPTY = Path(__file__).with_name("empty") / "main.py"

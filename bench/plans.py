@@ -7,7 +7,7 @@ from typing import Any
 from psycopg import sql
 
 from bench.figures import FOLDER
-from deploy.local.postgres import SUPERUSER, Database
+from local.postgres import SUPERUSER, Database
 from tests.cast import Person
 
 PLANS = FOLDER / "plans"

@@ -8,11 +8,11 @@ from uuid import UUID
 
 import httpx
 
-from deploy.local.functions import environment, load_functions
-from deploy.local.keys import Keys
-from deploy.local.metadata import FLAVOR, IDENTITY
-from deploy.local.postgres import SUPERUSER
-from deploy.local.stack import Stack
+from local.auth.keys import Keys
+from local.functions import environment, load_functions
+from local.google.metadata import FLAVOR, IDENTITY
+from local.postgres import SUPERUSER
+from local.stack import Stack
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from deploy.local.functions import load_functions, run_function
-from deploy.local.migrations import Connection, apply_migrations
-from deploy.local.ports import Ports, free_ports
-from deploy.local.postgres import Database, DefaultPrivileges, make_platform, run_postgres
-from deploy.local.stack import Settings, run_stack
 from deploy.setup import __main__ as setup
+from local.functions import load_functions, run_function
+from local.migrations import Connection, apply_migrations
+from local.ports import Ports, free_ports
+from local.postgres import Database, DefaultPrivileges, make_platform, run_postgres
+from local.stack import Settings, run_stack
 from tests.cast import Client, NewPerson, Person, RunningStack
 from tests.cloud import PROJECT, Cloud, Result, SetUp, key_file, serving
 from tests.linear import Linear

@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import psycopg
 
-from deploy.local.part import Part, running
-from deploy.local.ports import free_ports
+from local.ports import free_ports
+from local.process import Part, running
 from tests.cast import RunningStack
 from tests.mailbox import Mailbox
 

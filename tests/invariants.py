@@ -5,7 +5,7 @@ Beside the desk's own tables there are `answered`, what callers were told, and `
 
 from collections.abc import Iterable
 
-from deploy.local.migrations import Connection
+from local.migrations import Connection
 
 UNFAITHFUL = """
 select t.ticket_number from public.support_tickets t cross join lateral private.replay_ticket(t.id) r

@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx
 
-from deploy.local.migrations import Connection
+from local.migrations import Connection
 from tests.cast import Person, RunningStack
 from tests.linear import Row
 from tests.payloads import PAYLOADS

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from deploy.local.migrations import Connection
+from local.migrations import Connection
 from tests.cast import Client, Person
 from tests.contract import assert_problem
 from tests.payloads import file

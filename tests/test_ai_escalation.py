@@ -11,7 +11,7 @@ import httpx
 import pytest
 from psycopg import sql
 
-from deploy.local.migrations import Connection
+from local.migrations import Connection
 from shared.triage.wishes import WISHES, wish_of
 from tests.cast import Client, NewPerson, Person, RunningStack
 from tests.contract import assert_problem

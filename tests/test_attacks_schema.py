@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from deploy.openapi import DOCUMENT
+from contract.__main__ import DOCUMENT
 from tests.cast import Client, Person, RunningStack
 from tests.payloads import file, send
 

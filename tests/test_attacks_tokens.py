@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from deploy.openapi import DOCUMENT
+from contract.__main__ import DOCUMENT
 from tests.cast import Client, Person, RunningStack
 from tests.contract import assert_problem
 from tests.payloads import file

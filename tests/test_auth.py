@@ -13,9 +13,9 @@ from uuid import uuid4
 import httpx
 import jwt
 import pytest
-from supabase import AuthApiError, AuthWeakPasswordError, Client, ClientOptions, create_client
 
-from deploy.local.migrations import Connection
+from local.migrations import Connection
+from supabase import AuthApiError, AuthWeakPasswordError, Client, ClientOptions, create_client
 from tests.cast import RunningStack
 
 PASSWORD = "correct horse battery staple"

@@ -17,9 +17,9 @@ import jwt
 import psycopg
 import pytest
 
-from deploy.local.keys import load_keys
-from deploy.local.migrations import Connection
-from deploy.local.ports import free_ports
+from local.auth.keys import load_keys
+from local.migrations import Connection
+from local.ports import free_ports
 from tests.cast import Client, NewPerson, Person, RunningStack
 from tests.contract import assert_problem, assert_unavailable
 from tests.payloads import PAYLOADS, TICKETS, file, send

@@ -9,7 +9,7 @@ import pytest
 from shared import errors
 from shared.errors import BY_SQLSTATE, Invalid, Problem, from_store
 
-MIGRATIONS = Path(__file__).parents[1] / "deploy" / "supabase" / "migrations"
+MIGRATIONS = Path(__file__).parents[1] / "supabase" / "migrations"
 
 
 def every_problem() -> list[type[Problem]]:

@@ -16,9 +16,9 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from deploy.local.migrations import Connection
-from deploy.local.ports import Ports
-from deploy.local.stack import Settings, run_stack
+from local.migrations import Connection
+from local.ports import Ports
+from local.stack import Settings, run_stack
 from tests.callers import Caller, Ledger, Load
 from tests.cast import Person, RunningStack
 from tests.faults import STATEMENT_SECONDS, Faults

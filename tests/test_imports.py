@@ -7,12 +7,22 @@ import sys
 
 import pytest
 
-from deploy.local.functions import load_functions
-from deploy.local.part import ROOT
 from deploy.table import Function
+from local.functions import load_functions
+from local.process import ROOT
 
 # google.cloud.functions is functions-framework's own and small; Google's clients begin with one of these.
-NEVER = {"supabase", "postgrest", "google.auth", "google.api_core", "google.protobuf", "grpc", "deploy"}
+NEVER = {
+    "supabase",
+    "postgrest",
+    "google.auth",
+    "google.api_core",
+    "google.protobuf",
+    "grpc",
+    "deploy",
+    "local",
+    "contract",
+}
 # Vendors are called by functions that nobody waits for.
 NOT_WHERE_PEOPLE_WAIT = {"httpx", "aiohttp", "requests", "urllib.request", "jwt", "email_validator"}
 PROGRAM = """

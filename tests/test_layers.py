@@ -23,7 +23,7 @@ LAYERS = (
 )
 LAYER = {part: number for number, layer in enumerate(LAYERS) for part in layer}
 MAX_MODULES = 14
-PRODUCT = ("shared", "functions")
+PRODUCT = ("shared", "functions", "deploy", "local", "contract")
 
 
 def modules() -> dict[str, Path]:

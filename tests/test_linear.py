@@ -13,7 +13,7 @@ import pytest
 import respx
 from graphql import build_schema, parse, validate
 
-from deploy.local.linear.execution import load_schema
+from local.linear.graphql.execution import load_schema
 from shared.config import load_linear
 from shared.errors import NotConfigured
 from shared.linear import client as linear

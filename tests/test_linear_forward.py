@@ -12,7 +12,7 @@ import httpx
 import psycopg
 import pytest
 
-from deploy.local.migrations import Connection
+from local.migrations import Connection
 from tests.cast import Client, Person, RunningStack
 from tests.linear import Linear
 from tests.payloads import PAYLOADS, detail, file

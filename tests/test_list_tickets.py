@@ -8,7 +8,7 @@ import httpx
 import psycopg
 import pytest
 
-from deploy.local.migrations import Connection
+from local.migrations import Connection
 from tests.cast import Client, NewPerson, Person, RunningStack
 from tests.contract import assert_problem
 from tests.payloads import TICKETS, file

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy.local.gateway import run_gateway
-from deploy.local.ports import free_ports
+from local.gateway import run_gateway
+from local.ports import free_ports
 from tests.cast import NewPerson, Person, RunningStack
 
 WHOAMI = "/rest/v1/rpc/list_categories"

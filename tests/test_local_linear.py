@@ -15,10 +15,10 @@ import httpx
 import pytest
 from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLObjectType, GraphQLSchema, build_schema
 
-from deploy.local.keys import load_keys
-from deploy.local.linear.execution import load_schema
-from deploy.local.linear.run import real_settings, run_linear
-from deploy.local.ports import free_ports
+from local.auth.keys import load_keys
+from local.linear.graphql.execution import load_schema
+from local.linear.run import real_settings, run_linear
+from local.ports import free_ports
 from tests.cast import RunningStack
 from tests.linear import CREATE, ENG, Linear, Listener, state_id
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.migrations import apply_migrations, apply_seed
-from deploy.local.part import ROOT, StackError
-from deploy.local.postgres import Database
+from local.migrations import apply_migrations, apply_seed
+from local.postgres import Database
+from local.process import ROOT, StackError
 
 CLI = ROOT / "tests" / "node_modules" / ".bin" / "supabase"
 FIRST = "create table public.firsts (id int primary key); insert into public.firsts values (1), (2);"
@@ -106,7 +106,7 @@ def test_the_official_cli_and_the_local_stack_take_turns(empty: Database) -> Non
 
 def _push(database: Database) -> str:
     """Apply what is not yet applied, as somebody does by hand."""
-    target = ["--workdir", str(ROOT / "deploy"), f"--remote={database.url()}"]
+    target = ["--workdir", str(ROOT), f"--remote={database.url()}"]
     command = [str(CLI), "db", "push", "--include-seed", "--yes", *target]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -18,10 +18,10 @@ import httpx
 import psycopg
 import pytest
 
-from deploy.local.keys import load_keys
-from deploy.local.part import ROOT, end_leftovers, locked, running
-from deploy.local.ports import free_ports
-from deploy.local.stack import DEMO_PEOPLE
+from local.auth.keys import load_keys
+from local.ports import free_ports
+from local.process import ROOT, end_leftovers, locked, running
+from local.stack import DEMO_PEOPLE
 from tests.cast import RunningStack
 
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="looks at processes through /proc")
@@ -94,7 +94,7 @@ def _starting(folder: Path) -> Iterator[Start]:
 
     def start(*before: str, **changes: str) -> Desk:
         env = {**usual, **changes}
-        command = [*before, sys.executable, "-m", "deploy.local"]
+        command = [*before, sys.executable, "-m", "local"]
         output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         process = subprocess.Popen(command, cwd=ROOT, env=env, text=True, **output)  # type: ignore[call-overload]
         started.append(process)
@@ -164,7 +164,7 @@ def test_a_part_that_cannot_start_is_named_with_the_end_of_its_log(desk: Start, 
 
 def test_a_second_start_names_the_first_and_leaves_it_alone(running_desk: Desk) -> None:
     second = subprocess.run(
-        [sys.executable, "-m", "deploy.local"],
+        [sys.executable, "-m", "local"],
         cwd=ROOT,
         env=running_desk.env,
         capture_output=True,
@@ -284,7 +284,7 @@ def test_with_a_linear_key_in_the_environment_no_double_runs(desk: Start) -> Non
 
 
 def test_a_reset_forgets_everything_but_not_under_a_running_desk(running_desk: Desk, tmp_path: Path) -> None:
-    reset = [sys.executable, "-m", "deploy.local", "reset"]
+    reset = [sys.executable, "-m", "local", "reset"]
     refused = subprocess.run(reset, cwd=ROOT, env=running_desk.env, capture_output=True, text=True)
     assert "it is running already" in refused.stderr
     assert (running_desk.home / "keys.json").exists()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from deploy.openapi import DOCUMENT, calls, loaded, routes, text
+from contract.__main__ import DOCUMENT, calls, loaded, routes, text
 from deploy.table import ROOT, read_table
 from shared.errors import Problem
 from tests.cast import Person, RunningStack

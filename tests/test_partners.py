@@ -13,7 +13,7 @@ import httpx
 import pytest
 from standardwebhooks import Webhook
 
-from deploy.local.migrations import Connection
+from local.migrations import Connection
 from tests.cast import Client, Person, RunningStack
 from tests.contract import assert_problem
 from tests.payloads import detail

@@ -10,10 +10,10 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from deploy.local.functions import load_functions
-from deploy.local.metadata import ACCOUNT, IDENTITY, ISSUER, google_key_file
-from deploy.local.part import StackError
-from deploy.local.scheduler import minutes_between, run_scheduler
+from local.functions import load_functions
+from local.google.metadata import ACCOUNT, IDENTITY, ISSUER, google_key_file
+from local.google.scheduler import minutes_between, run_scheduler
+from local.process import StackError
 from tests.cast import Person, RunningStack
 from tests.contract import assert_problem
 

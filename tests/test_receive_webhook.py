@@ -12,7 +12,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from deploy.local.migrations import Connection
+from local.migrations import Connection
 from tests.cast import Client, Person, RunningStack
 from tests.contract import assert_problem
 from tests.linear import Linear, state_id

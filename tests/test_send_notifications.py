@@ -16,9 +16,9 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from deploy.local.mail import run_mail
-from deploy.local.migrations import Connection
-from deploy.local.ports import free_ports
+from local.mail import run_mail
+from local.migrations import Connection
+from local.ports import free_ports
 from tests.cast import Client, NewPerson, Person, RunningStack
 from tests.contract import assert_problem
 from tests.mailbox import Mailbox, bodies

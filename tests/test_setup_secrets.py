@@ -9,9 +9,9 @@ from threading import Timer
 import psycopg
 import pytest
 
-from deploy.local.migrations import Connection
 from deploy.setup import __main__ as setup
 from deploy.table import read_table
+from local.migrations import Connection
 from tests.cast import RunningStack
 from tests.cloud import Cloud, SetUp
 

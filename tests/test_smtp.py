@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from deploy.local.ports import free_ports
+from local.ports import free_ports
 from shared.config import load_mail
 from shared.errors import NotConfigured
 from shared.mail import smtp

@@ -12,12 +12,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy.local.functions import load_functions
-from deploy.local.ports import answering, free_ports
 from deploy.release import environment
 from deploy.smoke import smoke
 from deploy.staging import Staged, stage
 from deploy.table import ROOT, Function, chosen, read_table
+from local.functions import load_functions
+from local.ports import answering, free_ports
 from tests.contract import assert_problem
 from tests.project import ENV, Project
 

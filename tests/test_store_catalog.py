@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from deploy.local.postgres import Database, DefaultPrivileges
+from local.postgres import Database, DefaultPrivileges
 
 # One line an object and role; what is not in this file is not allowed.
 RIGHTS = Path(__file__).with_name("rights.txt")

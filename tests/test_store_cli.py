@@ -8,10 +8,10 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from deploy.local.migrations import SUPABASE, apply_migrations
-from deploy.local.part import ROOT
-from deploy.local.ports import free_ports
-from deploy.local.postgres import Database, make_platform, run_postgres
+from local.migrations import SUPABASE, apply_migrations
+from local.ports import free_ports
+from local.postgres import Database, make_platform, run_postgres
+from local.process import ROOT
 
 CLI = ROOT / "tests" / "node_modules" / ".bin" / "supabase"
 
@@ -30,7 +30,7 @@ def fresh(request: pytest.FixtureRequest) -> Iterator[Database]:
 
 
 def supabase(database: Database, *command: str) -> str:
-    line = [str(CLI), "--workdir", "deploy", *command, f"--remote={database.url()}"]
+    line = [str(CLI), *command, f"--remote={database.url()}"]
     done = subprocess.run(
         line, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
     )

@@ -2,8 +2,8 @@
 
 import pytest
 
-from deploy.local.functions import load_functions
 from deploy.table import DeployError, check_folders, read_table
+from local.functions import load_functions
 from tests.project import Project
 
 

@@ -40,3 +40,8 @@ def test_both_jobs_are_given_all_that_the_table_names() -> None:
     wanted -= {"FUNCTION_USE_ASGI", "AUDIENCE", "INVOKERS", "LINEAR_FORWARD_AUDIENCE"}
     for name in wanted:
         assert DEPLOY.count(f"      {name}: ${{{{ vars.{name} }}}}\n") == 2, name
+
+
+@pytest.mark.parametrize("path", ["functions", "shared", "deploy", "supabase"])
+def test_whatever_a_deployment_consists_of_starts_one(path: str) -> None:
+    assert f"      - {path}/**\n" in DEPLOY

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.figures import NotMeasured
-from deploy.local.part import necessities
+from local.process import necessities
 from tests.cast import Person
 
 SCRIPT = Path(__file__).with_name("load.mjs")

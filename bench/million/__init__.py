@@ -5,8 +5,8 @@ from pathlib import Path
 from uuid import UUID
 
 from bench.desk import Desk
-from deploy.local.postgres import SUPERUSER
-from deploy.local.stack import Say
+from local.postgres import SUPERUSER
+from local.stack import Say
 from tests.cast import Person
 
 FOLDER = Path(__file__).parent

@@ -12,7 +12,7 @@ from bench.million import somebody
 from bench.million.asking import Arguments, asking_as, call_of
 from bench.plans import keep_plans
 from bench.rounds import interleaved, ratios
-from deploy.local.stack import Say
+from local.stack import Say
 from tests.cast import Person
 
 DEPTH = 100_000

@@ -14,10 +14,10 @@ from bench.load import Ask, bearer, load
 from bench.parts.coldstart import Start, Started, cold_start, start_of
 from bench.processes import cpu_seconds
 from bench.rounds import interleaved, ratios
-from deploy.local.functions import load_functions
-from deploy.local.part import ROOT
-from deploy.local.stack import Say
 from deploy.table import Function
+from local.functions import load_functions
+from local.process import ROOT
+from local.stack import Say
 
 MESSAGES = 200
 CONVERSATIONS = 40

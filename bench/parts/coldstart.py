@@ -18,11 +18,11 @@ from bench.figures import FOLDER, Bar, Line, NotMeasured
 from bench.load import Ask, bearer
 from bench.processes import cpu_seconds
 from bench.rounds import interleaved, ratios
-from deploy.local.functions import address, load_functions, serving_command
-from deploy.local.part import ROOT, necessities
-from deploy.local.ports import free_ports
-from deploy.local.stack import Say
 from deploy.table import Function
+from local.functions import address, load_functions, serving_command
+from local.ports import free_ports
+from local.process import ROOT, necessities
+from local.stack import Say
 from tests.cast import RunningStack
 
 ROUNDS = 12

@@ -11,7 +11,7 @@ from bench.figures import Bar, Line
 from bench.load import Ask, Load, bearer, load
 from bench.processes import cpu_seconds, memory_megabytes
 from bench.rounds import interleaved, ratios
-from deploy.local.stack import Say
+from local.stack import Say
 from tests.cast import Person
 
 PEOPLE = 320

@@ -80,7 +80,7 @@ def endpoint(
             return response
 
         entry.__name__ = handler.__name__
-        entry.routes, entry.anonymous = declared, anonymous  # type: ignore[attr-defined]  # deploy/openapi.py reads them
+        entry.routes, entry.anonymous = declared, anonymous  # type: ignore[attr-defined]  # contract/__main__.py reads them
         functions_framework.aio.http(entry)  # registers the name; the framework needs a plain function
         return entry
 
