@@ -229,7 +229,7 @@ def loaded(function: Function) -> ModuleType:
 def routes(function: Function, module: ModuleType) -> list[tuple[str, bool]]:
     """Each declared route, and whether people who are not signed in get to it."""
     entry = getattr(module, function.entry_point)
-    return [(route, route in entry.anonymous) for route in entry.routes]
+    return [(route, route in entry.anonymous) for route in entry.handlers]
 
 
 def _models(

@@ -1,4 +1,4 @@
-"""What every function does by standing under @endpoint, through functions-framework as Google runs it."""
+"""What every function does by being made by endpoint(), through functions-framework as Google runs it."""
 
 import asyncio
 import json
@@ -12,7 +12,8 @@ from functions_framework.aio import create_asgi_app
 from starlette.types import Message
 
 from shared import config
-from shared.http.endpoint import endpoint
+from shared.http.call import Call
+from shared.http.endpoint import Answer, endpoint
 from tests.contract import assert_problem
 
 Ask = Callable[..., httpx.Response]
@@ -28,23 +29,37 @@ class Thing(Body):
     name: str
     size: int = 1
 
-ROUTES = ("GET /", "POST /", "GET /names", "GET /{name}", "PATCH /{name}", "POST /{name}/parts/{part}", "DELETE /fail")
+async def make(call: Call) -> Answer:
+    return call.body(Thing).model_dump()
 
-@endpoint(*ROUTES, anonymous=ROUTES[1:])
-async def some_things(call: Call) -> Answer:
-    match call.route:
-        case "POST /":
-            return call.body(Thing).model_dump()
-        case "DELETE /fail":
-            return {"never": {"ada@example.com": 1}["secret of ada@example.com"]}
-        case "PATCH /{name}":
-            raise Conflict("It is another thing by now.")
-        case "GET /names":
-            call.headers["Cache-Control"] = "public, max-age=300"
-            return b'{"names": []}'
-        case _:
-            return {"route": call.route, "path": dict(call.path)}
+async def fail(call: Call) -> Answer:
+    return {"never": {"ada@example.com": 1}["secret of ada@example.com"]}
+
+async def change(call: Call) -> Answer:
+    raise Conflict("It is another thing by now.")
+
+async def list_names(call: Call) -> Answer:
+    call.headers["Cache-Control"] = "public, max-age=300"
+    return b'{"names": []}'
+
+async def show(call: Call) -> Answer:
+    return {"route": call.route, "path": dict(call.path)}
+
+HANDLERS = {
+    "GET /": show,
+    "POST /": make,
+    "GET /names": list_names,
+    "GET /{name}": show,
+    "PATCH /{name}": change,
+    "POST /{name}/parts/{part}": show,
+    "DELETE /fail": fail,
+}
+some_things = endpoint("some-things", HANDLERS, anonymous=list(HANDLERS)[1:])
 """
+
+
+async def idle(call: Call) -> Answer:
+    return {}
 
 
 @pytest.fixture
@@ -124,11 +139,28 @@ class TestRoutes:
     @pytest.mark.parametrize("route", ["get /", "GET", "GET x", "GET /{}", "GET //x", "TRACE /"])
     def test_a_route_that_cannot_be_is_told_at_once(self, route: str) -> None:
         with pytest.raises(ValueError, match="is no route"):
-            endpoint(route)(lambda call: call)  # type: ignore[arg-type, return-value]
+            endpoint("some-things", {route: idle})
 
     def test_so_is_an_anonymous_one_that_is_not_there(self) -> None:
         with pytest.raises(ValueError, match="not declared"):
-            endpoint("GET /", anonymous=("POST /",))
+            endpoint("some-things", {"GET /": idle}, anonymous=("POST /",))
+
+    @pytest.mark.parametrize(
+        ("one", "same"),
+        [
+            ("GET /names", "GET /names/"),
+            ("GET /{name}", "GET /{id}"),
+            ("POST /{name}/parts", "POST /{id}/parts/"),
+        ],
+    )
+    def test_so_are_two_that_no_request_tells_apart(self, one: str, same: str) -> None:
+        with pytest.raises(ValueError, match="are the same route"):
+            endpoint("some-things", {one: idle, same: idle})
+
+    @pytest.mark.parametrize("handler", [None, "idle", lambda call: {}])
+    def test_so_is_one_without_a_handler(self, handler: Any) -> None:
+        with pytest.raises(TypeError, match="GET /names"):
+            endpoint("some-things", {"GET /": idle, "GET /names": handler})
 
 
 class TestOrigins:
@@ -202,7 +234,7 @@ class TestAnswers:
         logged = capsys.readouterr()
         line = json.loads(logged.out.splitlines()[-1])
         assert line["severity"] == "ERROR"
-        assert line["reason"] == "KeyError at main.py:20"
+        assert line["reason"] == "KeyError at main.py:16"
         assert "ada" not in logged.out + logged.err
         assert "Traceback" not in response.text + logged.err
 
@@ -215,7 +247,7 @@ class TestAnswers:
         assert line["serviceContext"]["service"] == line["function"]
         first, *places, last = line["message"].splitlines()
         assert (first, last) == ("Traceback (most recent call last):", "KeyError")
-        assert places[-1].endswith('main.py", line 20, in some_things')
+        assert places[-1].endswith('main.py", line 16, in fail')
 
     def test_what_a_caller_did_wrong_is_no_error_event(
         self, ask: Ask, capsys: pytest.CaptureFixture[str]

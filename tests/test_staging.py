@@ -176,7 +176,7 @@ def test_and_nothing_else(project: Project, path: str, old: str, new: str) -> No
 
 
 def test_a_file_that_is_no_python_is_named(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    project.edit("functions/add-message/main.py", "async def add_message(", "async def add_message)(")
+    project.edit("functions/add-message/main.py", "async def reply(", "async def reply)(")
     assert project.deploy("stage", "add-message") == 1
     assert "add-message: main.py, line " in capsys.readouterr().err
     assert not (project.root / "build").exists()
