@@ -9,7 +9,7 @@ from types import ModuleType
 from bench.figures import Line, NotMeasured, Result, Skipped, save
 from bench.parts import ON_REQUEST, PARTS
 from bench.table import SYMBOLS, shown, write
-from deploy.local.part import StackError
+from local.process import StackError
 
 
 def main(names: list[str]) -> int:

@@ -12,12 +12,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import UUID
 
-from deploy.local.functions import environment, load_functions, run_function, serving_command
-from deploy.local.part import Part, running
-from deploy.local.ports import Ports, answering, free_ports
-from deploy.local.stack import Settings, Stack, run_stack
 from deploy.table import Function
-from tests.cast import Person, RunningStack
+from local.functions import environment, load_functions, run_function, serving_command
+from local.people import Person, RunningStack
+from local.ports import Ports, answering, free_ports
+from local.process import Part, running
+from local.stack import Settings, Stack, run_stack
 
 EMPTY = Path(__file__).with_name("empty") / "main.py"
 PEOPLE = """

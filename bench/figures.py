@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from deploy.local.part import ROOT
+from local.process import ROOT
 
 FOLDER = ROOT / "build" / "bench"
 

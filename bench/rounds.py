@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import TypeVar
 
-from deploy.local.stack import Say
+from local.stack import Say
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from bench.figures import FOLDER, Line, Result, load
 from bench.parts import PARTS
-from deploy.local.part import ROOT
+from local.process import ROOT
 
 README = ROOT / "README.md"
 BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"

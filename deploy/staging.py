@@ -30,7 +30,7 @@ def stage(function: Function, root: Path = ROOT) -> Staged:
     shutil.rmtree(folder, ignore_errors=True)
     for name, content in files.items():
         _write(folder / name, content)
-    for path in (folder / "shared", folder):
+    for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
         os.utime(path, (MTIME, MTIME))
     return Staged(folder, _hash(function, files))
 

@@ -162,6 +162,10 @@ def load_webhooks(env: Mapping[str, str]) -> WebhookConfig:
     return WebhookConfig(_secret(env, "LINEAR_WEBHOOK_SECRET", at_least=16), partners)
 
 
+def ticket_url(desk_url: str, number: str) -> str:
+    return f"{desk_url}/tickets/{number}"
+
+
 def _text(env: Mapping[str, str], name: str) -> str | None:
     return env.get(name, "").strip() or None
 

@@ -1,13 +1,12 @@
 """One JSON line per request on stdout, as Cloud Logging reads it; nothing that a person wrote is in it."""
 
 import re
+from collections.abc import Mapping
 from traceback import StackSummary, extract_tb
 from typing import Any
 
 from pydantic_core import to_json
-from starlette.datastructures import Headers
 
-from shared.call import Call
 from shared.config import cloud_project, cloud_revision
 from shared.errors import Internal, Problem
 
@@ -17,23 +16,31 @@ ERROR_EVENT = "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.R
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 
 
-def request(function: str, call: Call, status: int, milliseconds: float, problem: Problem | None) -> None:
-    asked = call.route or call.request.method
+def request(
+    function: str,
+    request_id: str,
+    method: str,
+    route: str,
+    headers: Mapping[str, str],
+    status: int,
+    milliseconds: float,
+    problem: Problem | None,
+) -> None:
     line = {
         "severity": _severity(status),
-        "message": f"{function} {asked} {status}",
-        "request_id": call.id,
+        "message": f"{function} {route or method} {status}",
+        "request_id": request_id,
         "function": function,
-        "route": call.route or None,
+        "route": route or None,
         "status": status,
         "milliseconds": round(milliseconds, 1),
-        "logging.googleapis.com/labels": _labels(function=function, route=call.route, status=status),
+        "logging.googleapis.com/labels": _labels(function=function, route=route, status=status),
     }
     if problem:
         line |= {"code": problem.code} | ({"reason": problem.reason} if problem.reason else {})
     if isinstance(problem, Internal):
         line |= _event(function, problem.__cause__ or problem)
-    _write(line | _trace(call.request.headers))
+    _write(line | _trace(headers))
 
 
 def undelivered(row: int, kind: str, attempt: int, outcome: str, reason: str | None) -> None:
@@ -87,7 +94,7 @@ def _severity(status: int) -> str:
     return "WARNING" if status >= 400 else "INFO"
 
 
-def _trace(headers: Headers) -> dict[str, str]:
+def _trace(headers: Mapping[str, str]) -> dict[str, str]:
     """The trace that Google's front end or the caller began, by the name Cloud Logging has for it."""
     cloud, parent = headers.get("x-cloud-trace-context", ""), headers.get("traceparent", "")
     found = CLOUD_TRACE.fullmatch(cloud) or TRACEPARENT.fullmatch(parent)

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from deploy.local.linear.seed import stable_id
+from local.linear.seed import stable_id
 
 Row = dict[str, Any]
 ENG = stable_id("team ENG")
@@ -75,7 +75,7 @@ class Linear:
 
     @contextmanager
     def failing(self, *rules: Row, **settings: Any) -> Iterator[None]:
-        """Follow these rules for a while; deploy/local/linear/faults.py says which there are."""
+        """Follow these rules for a while; local/linear/faults.py says which there are."""
         self._client.put("/control/faults", json={"rules": rules, **settings}).raise_for_status()
         try:
             yield

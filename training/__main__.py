@@ -1,4 +1,4 @@
-"""`make train CSV=tickets.csv`: learn shared/triage.model anew, print how good it is, and put it in place if it is no worse."""
+"""`make train CSV=tickets.csv`: learn shared/triage/triage.model anew, print how good it is, and put it in place if it is no worse."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from shared.classifier import FILE, unpack
+from shared.triage.classifier import FILE, unpack
 from training.learning import learn
 from training.measuring import Figures, by_keywords, figures, figures_of, held_out, judged
 from training.rows import Row, RowsError, digest_of, read_rows

@@ -11,8 +11,8 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
-from shared.classifier import IDF_STEP, features_of, key_of
-from shared.rules import matches, rules
+from shared.triage.classifier import IDF_STEP, features_of, key_of
+from shared.triage.rules import matches, rules
 from training.rows import Row
 
 SEED = 0
@@ -94,7 +94,7 @@ def fit(texts: Sequence[str], labels: Array) -> Linear:
 
 
 def logits(model: Linear, texts: Sequence[str]) -> Array:
-    """What shared.classifier adds up, for many at once."""
+    """What shared.triage.classifier adds up, for many at once."""
     rows = {int(key): row for row, key in enumerate(model.keys)}
     known = CountVectorizer(analyzer=_keys, vocabulary=rows).transform(texts)
     words = CountVectorizer(analyzer=_words).fit(texts)

@@ -7,9 +7,9 @@ import numpy as np
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 from sklearn.model_selection import StratifiedKFold
 
-from shared.classifier import Model, unpack
-from shared.rules import rules
-from shared.triage import Said, Verdict, judge
+from shared.triage.classifier import Model, unpack
+from shared.triage.rules import rules
+from shared.triage.verdict import Said, Verdict, judge
 from training.learning import learn
 from training.rows import Row
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.figures import NotMeasured
-from deploy.local.part import necessities
-from tests.cast import Person
+from local.people import Person
+from local.process import necessities
 
 SCRIPT = Path(__file__).with_name("load.mjs")
 

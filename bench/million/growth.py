@@ -8,7 +8,7 @@ from bench.million import somebody
 from bench.million.asking import Arguments, asking_as, call_of
 from bench.million.lists import cursor_at
 from bench.plans import keep_plans
-from deploy.local.stack import Say
+from local.stack import Say
 
 REQUESTS = 25
 ASKED: dict[str, Arguments] = {

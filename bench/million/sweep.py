@@ -12,8 +12,8 @@ from bench.million.asking import Asking, call_of
 from bench.peer import CODE, run_python
 from bench.plans import keep_plans
 from bench.processes import cpu_seconds
-from deploy.local.stack import Say
-from shared.sweeping import BATCH
+from local.stack import Say
+from shared.sla_sweep import BATCH
 
 ROUNDS = 5
 DUE = 10_000

@@ -14,10 +14,10 @@ from bench.load import Ask, bearer, load
 from bench.parts.coldstart import Start, Started, cold_start, start_of
 from bench.processes import cpu_seconds
 from bench.rounds import interleaved, ratios
-from deploy.local.functions import load_functions
-from deploy.local.part import ROOT
-from deploy.local.stack import Say
 from deploy.table import Function
+from local.functions import load_functions
+from local.process import ROOT
+from local.stack import Say
 
 MESSAGES = 200
 CONVERSATIONS = 40
@@ -42,6 +42,8 @@ SAID = {
 # Stands where the model stands: the same names, and nothing behind them.
 NO_MODEL = """
 from typing import NamedTuple
+
+LONGEST_MESSAGE = 4_000
 
 
 class Said(NamedTuple):
@@ -86,8 +88,8 @@ def measure(say: Say) -> list[Line]:
 
 def _function() -> Function:
     found = [function for function in load_functions() if function.name == "ai-escalation"]
-    if not found or not (ROOT / "shared" / "triage.py").exists():
-        raise Skipped("there is no function ai-escalation with shared/triage.py yet")
+    if not found or not (ROOT / "shared" / "triage" / "verdict.py").exists():
+        raise Skipped("there is no function ai-escalation with shared/triage/verdict.py yet")
     return found[0]
 
 
@@ -117,12 +119,14 @@ def _ask(desk: Desk, rng: random.Random, length: int) -> Ask:
 
 @contextmanager
 def _without_model(desk: Desk, start: Start) -> Iterator[Start]:
-    """The same function, staged elsewhere over a copy of shared/ in which triage is empty."""
+    """The same function, staged elsewhere over a copy of shared/ in which the verdict is empty."""
     stage = desk.home / "without-model"
     shutil.copytree(
-        ROOT / "shared", stage / "shared", ignore=shutil.ignore_patterns("triage*", "__pycache__")
+        ROOT / "shared",
+        stage / "shared",
+        ignore=shutil.ignore_patterns("triage.model", "verdict.py", "__pycache__"),
     )
-    (stage / "shared" / "triage.py").write_text(NO_MODEL)
+    (stage / "shared" / "triage" / "verdict.py").write_text(NO_MODEL)
     source = Path(shutil.copy(start.source, stage / "main.py"))
     yield replace(start, source=source, env=start.env | {"PYTHONPATH": str(stage)})
 

@@ -18,12 +18,12 @@ from bench.figures import FOLDER, Bar, Line, NotMeasured
 from bench.load import Ask, bearer
 from bench.processes import cpu_seconds
 from bench.rounds import interleaved, ratios
-from deploy.local.functions import address, load_functions, serving_command
-from deploy.local.part import ROOT, necessities
-from deploy.local.ports import free_ports
-from deploy.local.stack import Say
 from deploy.table import Function
-from tests.cast import RunningStack
+from local.functions import address, load_functions, serving_command
+from local.people import RunningStack
+from local.ports import free_ports
+from local.process import ROOT, necessities
+from local.stack import Say
 
 ROUNDS = 12
 IMPORT_TIME = re.compile(r"^import time: +(?P<own>\d+) \| +(?P<all>\d+) \| *(?P<name>\S+)$", re.MULTILINE)

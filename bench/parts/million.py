@@ -6,7 +6,7 @@ from bench.million import fill, growth, run_script, single
 from bench.million.lists import measure_lists
 from bench.million.search import measure_search
 from bench.million.sweep import measure_sweep
-from deploy.local.stack import Say
+from local.stack import Say
 
 TICKETS = 1_000_000
 

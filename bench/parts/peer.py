@@ -13,10 +13,10 @@ from bench.load import Ask, Load, load
 from bench.parts.requests import PEOPLE, TICKET, filing
 from bench.peer import CODE, PROGRAMS, run_python
 from bench.rounds import interleaved, ratios
-from deploy.local.part import running
-from deploy.local.ports import answering, free_ports
-from deploy.local.postgres import SUPERUSER
-from deploy.local.stack import Say
+from local.ports import answering, free_ports
+from local.postgres import SUPERUSER
+from local.process import running
+from local.stack import Say
 
 # Eight threads a worker, for with fewer, and with one above all, it carried less.
 WORKERS = ["--workers", "2", "--threads", "8"]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench.figures import FOLDER, NotMeasured
-from deploy.local.part import ROOT, necessities
+from local.process import ROOT, necessities
 
 CODE = ROOT / "bench" / "peer"
 PROGRAMS = FOLDER / "peer" / "bin"

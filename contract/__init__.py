@@ -1,0 +1,1 @@
+"""The contract of the public functions: openapi.json, its generator, the models of answers."""

@@ -1,0 +1,1 @@
+"""Google's part for this machine: the metadata server and Cloud Scheduler."""

@@ -1,0 +1,1 @@
+"""Linear's GraphQL: its schema, how queries are executed, what they cost."""

@@ -1,0 +1,1 @@
+"""Linear: its API, what goes there, what comes back."""

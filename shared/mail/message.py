@@ -1,0 +1,99 @@
+"""A mail as it leaves: its addresses, its headers, and both of its bodies.
+
+Mails of one ticket form a thread. All of them refer to one root, `<ticket@domain>`, that no mail has: which of them
+arrived, and whether a provider replaced their own ids, makes no difference then.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from email.headerregistry import Address, HeaderRegistry, MessageIDHeader
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from hashlib import sha256
+from typing import NamedTuple
+
+from pydantic_core import to_json
+
+from shared.config import Mailbox, MailConfig
+from shared.mail.layout import as_html, as_text
+from shared.mail.texts import Payload, letter_of, subject_of
+from shared.outbox import Row, Undelivered
+from shared.text import cut, one_line
+
+LONGEST_NAME = 100
+LONGEST_SUBJECT = 200
+# Without this, ids that are longer than a line come out encoded, and no mail program knows them again.
+IDS = HeaderRegistry()
+for name in ("In-Reply-To", "References"):
+    IDS.map_to_type(name, MessageIDHeader)  # type: ignore[arg-type]  # the registry itself adds the base class
+POLICY = SMTP.clone(header_factory=IDS)
+# Nobody's holiday notice shall answer; bounces shall come.
+AUTOMATIC = {"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "OOF, AutoReply"}
+
+
+class Mail(NamedTuple):
+    key: str
+    """The same at every attempt, and no other mail's."""
+    sender: Address
+    to: Address
+    reply_to: Address | None
+    subject: str
+    text: str
+    html: str
+    headers: Mapping[str, str]
+
+    def message(self) -> EmailMessage:
+        message = EmailMessage(policy=POLICY)
+        message["From"] = self.sender
+        message["To"] = self.to
+        if self.reply_to:
+            message["Reply-To"] = self.reply_to
+        message["Subject"] = self.subject
+        message["Date"] = format_datetime(datetime.now(UTC))
+        for name, value in self.headers.items():
+            message[name] = value
+        message.set_content(self.text)
+        message.add_alternative(self.html, subtype="html")
+        return message
+
+
+Mailer = Callable[[Mail], Awaitable[None]]
+"""Hands a mail over to whoever delivers it; raises Undelivered where that one does not take it."""
+
+
+def mail_of(row: Row, config: MailConfig) -> Mail:
+    payload = Payload.model_validate(row.payload)
+    letter = letter_of(row.kind, payload, config.desk_url)
+    key = f"{row.id}-{sha256(to_json([row.kind, row.payload])).hexdigest()[:32]}"
+    sender = _address(config.sender)
+    return Mail(
+        key=key,
+        sender=sender,
+        to=_address(Mailbox(payload.to_name, payload.to)),
+        reply_to=_address(config.reply_to) if config.reply_to else None,
+        subject=cut(one_line(subject_of(row.kind, payload)), LONGEST_SUBJECT),
+        text=as_text(letter),
+        html=as_html(letter),
+        headers=AUTOMATIC | _thread(row, payload, key, sender.domain),
+    )
+
+
+def _thread(row: Row, payload: Payload, key: str, domain: str) -> dict[str, str]:
+    if payload.ticket_id is None:
+        return {"Message-ID": f"<{key}@{domain}>"}
+    root = f"<{payload.ticket_id}@{domain}>"
+    own = f"<{payload.ticket_id}.{row.id}@{domain}>"
+    return {"Message-ID": own, "In-Reply-To": root, "References": root}
+
+
+def _address(mailbox: Mailbox) -> Address:
+    local, _, domain = mailbox.address.rpartition("@")
+    name = cut(one_line(mailbox.name), LONGEST_NAME)
+    try:
+        address = Address(name, local, domain.encode("idna").decode())
+    except ValueError:
+        address = Address()
+    if not (address.username and address.domain):
+        raise Undelivered("the address is none that mail can go to", permanent=True)
+    return address
