@@ -23,7 +23,7 @@ INTRODUCTION = """\
 # The HTTP API
 
 `make openapi` writes this page from [contract/openapi.json](../contract/openapi.json), which says the same for machines.
-`npx openapi-typescript contract/openapi.json --default-non-nullable false -o desk.ts` makes TypeScript types of it.
+`npx openapi-typescript contract/openapi.json --default-non-nullable false -o supadesk.ts` makes TypeScript types of it.
 
 {description}
 
