@@ -49,7 +49,7 @@ figures: $(TOOLS) ## Put the figures of `make bench` into docs/performance.md
 check: $(TOOLS) ## Lint, format, types, locks
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
-	$(PY) -m mypy shared deploy contract training tests bench
+	$(PY) -m mypy shared deploy training tests bench
 	@# Every function's file is called main, and mypy takes one of a name at a time.
 	for main in functions/*/main.py; do $(PY) -m mypy --no-explicit-package-bases $$main || exit 1; done
 	$(PY) -m pip check
