@@ -59,7 +59,7 @@ def exists(path: str) -> bool:
         return True
     earlier = [old + path[len(new) :] for old, new in RENAMES if new.endswith("/") and path.startswith(new)]
     earlier += [old for old, new in RENAMES if new == path or new.startswith(path.rstrip("/") + "/")]
-    return any((ROOT / old).exists() for old in earlier)
+    return any(exists(old) for old in earlier)
 
 
 def slugs(document: Path) -> set[str]:
@@ -106,6 +106,13 @@ def names_of_the_store() -> set[str]:
     return set(
         re.findall(r"^create (?:or replace )?(?:function|table|sequence) \w+\.(\w+)", sql, re.MULTILINE)
     )
+
+
+def test_a_renamed_thing_has_its_old_or_its_new_name() -> None:
+    assert [new for _, new in RENAMES if new.partition("/")[0] in TOPS and not exists(new)] == []
+    created = names_of_the_store()
+    renamed = [pair for pair in RENAMES if pair[1].startswith("desk_private.")]
+    assert [pair for pair in renamed if not {name.partition(".")[2] for name in pair} & created] == []
 
 
 @pytest.mark.parametrize("document", [".env.example", "docs/configuration.md"])
