@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
+from local.people import Client, Person
 from shared.errors import from_store
-from tests.cast import Client, Person
 from tests.payloads import file
 
 Arguments = dict[str, Any]

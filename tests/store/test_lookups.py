@@ -6,7 +6,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tests.cast import Client, NewPerson, Person, RunningStack
+from local.people import Client, NewPerson, Person, RunningStack
 from tests.payloads import file, send
 
 LOOKUPS = {

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.cast import Client, Person
+from local.people import Client, Person
 from tests.payloads import detail, file
 
 REPLIES = 61
