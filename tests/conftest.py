@@ -26,10 +26,19 @@ from tests.deploy.google.project import Project
 from tests.linear import Linear
 from tests.payloads import file
 
+HERE = Path(__file__).parent
+FIRST = ("local", "store")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that look at what the others have left come last."""
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    """Parts that list everybody or everything come first, tests of what the others have left come last."""
+
+    def place(item: pytest.Item) -> int:
+        if item.get_closest_marker("last"):
+            return 2
+        return 0 if item.path.relative_to(HERE).parts[0] in FIRST else 1
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
