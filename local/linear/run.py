@@ -45,5 +45,5 @@ def real_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """Returns the functions' settings for the real Linear; empty without LINEAR_API_KEY."""
     if not environment.get("LINEAR_API_KEY"):
         return {}
-    given = {name: value for name, value in environment.items() if name.startswith("LINEAR_")}
-    return {"LINEAR_API_URL": REAL_URL, "LINEAR_WEBHOOK_SECRET": "", **given}
+    own = {name: value for name, value in environment.items() if name.startswith("LINEAR_")}
+    return {"LINEAR_API_URL": REAL_URL, "LINEAR_WEBHOOK_SECRET": "", **own}
