@@ -59,11 +59,6 @@ class Workspace:
         """Returns the issue with that id or identifier; raises if there is none."""
         return _require("Issue", self.find_issue(key))
 
-    def find_team(self, key: str) -> Row:
-        """Returns the team with that id or key, like ENG; raises if there is none."""
-        by_key = next(iter(self.records.where("Team", "key", key)), None)
-        return _require("Team", by_key or self.records.find("Team", key))
-
     def get(self, kind: str, row_id: str) -> Row:
         """Returns the row with that id; raises if there is none."""
         return _require(kind, self.records.find(kind, row_id))

@@ -20,8 +20,6 @@ COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "gte": lambda value, operand: value >= operand,
     "lt": lambda value, operand: value < operand,
     "lte": lambda value, operand: value <= operand,
-    "contains": lambda value, operand: operand in value,
-    "containsIgnoreCase": lambda value, operand: operand.lower() in value.lower(),
     "eqIgnoreCase": lambda value, operand: value.lower() == operand.lower(),
 }
 

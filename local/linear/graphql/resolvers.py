@@ -55,10 +55,9 @@ def _payload(name: str, value: Row) -> Row:
     return {"success": True, name: value}
 
 
-RELATIONS = {"issue": "Issue", "team": "Team", "state": "WorkflowState"}
+RELATIONS = {"issue": "Issue", "team": "Team"}
 RESOLVERS: dict[tuple[str, str], Resolver] = {
     ("Query", "viewer"): lambda context, _, arguments: context.workspace.get("User", APP_USER),
-    ("Query", "team"): lambda context, _, arguments: context.workspace.find_team(arguments["id"]),
     ("Query", "issue"): lambda context, _, arguments: context.workspace.get_issue(arguments["id"]),
     ("Query", "comment"): lambda context, _, arguments: context.workspace.get(
         "Comment", arguments.get("id") or ""
