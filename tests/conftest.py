@@ -136,11 +136,11 @@ def rest(stack: RunningStack) -> Iterator[Client]:
 
 @pytest.fixture
 def linear(stack: RunningStack, db: Connection) -> Iterator[Linear]:
-    """Linear's double with nothing in it, nothing on its way there, and nothing left afterwards of what it was told to do."""
-    double = Linear(stack.stack.linear_url, stack.keys.linear_key)
+    """Provides an empty fake of Linear, with an empty outbox before and after."""
+    fake = Linear(stack.stack.linear_url, stack.keys.linear_key)
 
     def begin_anew() -> None:
-        double.reset()
+        fake.reset()
         db.execute(
             "update private.outbox set state = 'done', payload = null where channel = 'linear' and state <> 'done'"
         )
@@ -149,7 +149,7 @@ def linear(stack: RunningStack, db: Connection) -> Iterator[Linear]:
         )
 
     begin_anew()
-    yield double
+    yield fake
     begin_anew()
 
 

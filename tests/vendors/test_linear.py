@@ -75,7 +75,7 @@ def test_an_issue_is_read_with_the_key_as_it_is(vendor: respx.Route) -> None:
     assert json.loads(request.content)["variables"] == {"id": ID}
 
 
-def test_every_document_is_one_that_the_double_takes() -> None:
+def test_every_document_is_one_that_the_fake_takes() -> None:
     for document in linear.DOCUMENTS:
         assert validate(load_schema(), parse(document)) == []
 
