@@ -42,7 +42,7 @@ bench: $(TOOLS) bench/load/node_modules/.stamp build/bench/peer/.stamp ## Measur
 	@$(PY) -m bench $(BENCH)
 
 .PHONY: figures
-figures: $(TOOLS) ## Put what `make bench` found into the README
+figures: $(TOOLS) ## Put the figures of `make bench` into docs/performance.md
 	@$(PY) -m bench.table
 
 .PHONY: check
@@ -73,8 +73,9 @@ stage: .venv/functions.stamp ## Write build/<function>, as it would be deployed 
 	@$(PY) -m deploy stage $$FN
 
 .PHONY: openapi
-openapi: .venv/functions.stamp ## Write contract/openapi.json, what the public functions take and answer
+openapi: .venv/functions.stamp ## Write contract/openapi.json, what the public functions take and answer, and docs/api.md
 	@$(PY) -m contract
+	@$(PY) -m contract.docs
 
 .PHONY: deploy
 deploy: .venv/functions.stamp ## Deploy what has changed (make deploy ARGS=--dry-run), or one function (make deploy FN=create-ticket)
@@ -93,7 +94,7 @@ migrate: tests/node_modules/.stamp ## Bring the database at DATABASE_URL up to d
 	@tests/node_modules/.bin/supabase db push --yes --remote="$${DATABASE_URL:?must be set}"
 
 .PHONY: setup
-setup: .venv/deploy.stamp ## Set a Google Cloud project up, see deploy/README.md (make setup ARGS=--plan)
+setup: .venv/deploy.stamp ## Set a Google Cloud project up, see docs/deploying.md (make setup ARGS=--plan)
 	@$(PY) -m deploy.setup $(ARGS)
 
 .PHONY: psql

@@ -5,6 +5,7 @@
 
 import json
 import re
+import tomllib
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -191,7 +192,7 @@ def document() -> dict[str, Any]:
             paths.setdefault(f"/{function.name}{path.rstrip('/')}", {})[method.lower()] = operation
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Supadesk", "version": "1", "description": DESCRIPTION},
+        "info": {"title": "Supadesk", "version": _version(), "description": DESCRIPTION},
         "servers": [{"url": "http://127.0.0.1:8080", "description": "make run"}],
         "tags": [{"name": function.name, "description": function.summary} for function in functions],
         "paths": paths,
@@ -214,6 +215,12 @@ def document() -> dict[str, Any]:
             },
         },
     }
+
+
+def _version() -> str:
+    """Reads the project's version from the one place that has it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return str(project["version"])
 
 
 def loaded(function: Function) -> ModuleType:

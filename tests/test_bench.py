@@ -1,11 +1,11 @@
-"""What `make bench` says: figures are never rounded in our favour, and the README's table is theirs."""
+"""What `make bench` says: figures are never rounded in our favour, and the table of docs/performance.md is theirs."""
 
 from pathlib import Path
 
 import pytest
 
 from bench.figures import Bar, Line, Result, load, save
-from bench.table import BEGIN, END, markdown, put_between_markers, shown
+from bench.table import BEGIN, END, PAGE, markdown, put_between_markers, shown
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,11 @@ def test_the_table_replaces_what_stands_between_the_markers_and_nothing_else() -
     assert put_between_markers(once, "| new |\n") == once
     with pytest.raises(ValueError, match="there is no"):
         put_between_markers("no markers", "| new |\n")
+
+
+def test_the_page_of_figures_has_the_markers() -> None:
+    text = PAGE.read_text()
+    assert "| new |" in put_between_markers(text, "| new |\n")
 
 
 def test_figures_that_were_kept_are_read_as_they_were(
