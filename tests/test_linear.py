@@ -61,7 +61,7 @@ def errors(code: str, message: str = "no", status: int = 200, **headers: str) ->
 
 def test_an_issue_is_read_with_the_key_as_it_is(vendor: respx.Route) -> None:
     vendor.respond(json={"data": {"issue": ISSUE}})
-    assert ask(lambda client: client.issue(ID)).known() == {
+    assert ask(lambda client: client.issue(ID)).facts() == {
         "issue_id": ID,
         "identifier": "ENG-1",
         "url": "https://linear.example.com/issue/ENG-1",
@@ -146,7 +146,7 @@ def reset_in(seconds: float) -> str:
 def test_a_rate_limit_lasts_until_the_limit_that_is_used_up_starts_anew(
     vendor: respx.Route, name: str
 ) -> None:
-    others = {f"X-RateLimit-{other}-Reset": reset_in(3000) for other in linear.COUNTED if other != name}
+    others = {f"X-RateLimit-{other}-Reset": reset_in(3000) for other in linear.LIMITS if other != name}
     used_up = {f"X-RateLimit-{name}-Remaining": "0", f"X-RateLimit-{name}-Reset": reset_in(700)}
     told = failure(vendor, errors("RATELIMITED", status=400, **others, **used_up))
     assert 690 <= (told.retry_after or 0) <= 700
@@ -154,7 +154,12 @@ def test_a_rate_limit_lasts_until_the_limit_that_is_used_up_starts_anew(
 
 @pytest.mark.parametrize(
     ("reset", "seconds"),
-    [("", linear.UNKNOWN_PAUSE), ("soon", linear.UNKNOWN_PAUSE), ("1", 1), ("9" * 15, linear.LONGEST_PAUSE)],
+    [
+        ("", linear.UNKNOWN_BACKOFF_S),
+        ("soon", linear.UNKNOWN_BACKOFF_S),
+        ("1", 1),
+        ("9" * 15, linear.MAX_BACKOFF_S),
+    ],
 )
 def test_a_reset_that_makes_no_sense_is_kept_within_bounds(
     vendor: respx.Route, reset: str, seconds: int

@@ -1,4 +1,4 @@
-"""Forwards to Linear what waits in the outbox, or at once the one ticket it is asked for, and learns what has changed there."""
+"""Forwards outbox rows to Linear, all or those of one ticket, and polls Linear for changes."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +22,7 @@ BREATHER_SECONDS = 60
 
 
 class Wanted(Body):
-    """The id of the one ticket that somebody waits for; nothing, for all that waits."""
+    """Holds the id of the ticket to dispatch; empty for a drain of all rows."""
 
     ticket: Id | None = None
 
@@ -55,7 +55,7 @@ async def _forward_one(call: Call, ticket: str, send: Send) -> dict[str, Any]:
 
 
 async def _learned(call: Call, linear: Linear) -> dict[str, Any]:
-    """A poll that fails is made again a minute later; what waits goes out all the same."""
+    """Polls Linear. A failed poll is logged, stops no drain and is repeated a minute later."""
     try:
         async with _heeding(call):
             return {"learned": await poll(call.rpc, linear)}
@@ -65,7 +65,7 @@ async def _learned(call: Call, linear: Linear) -> dict[str, Any]:
 
 
 def _sender(call: Call, linear: Linear, desk_url: str) -> Send:
-    """Sending a row, and a breather for every instance when little is left of a limit."""
+    """Returns the sender of a row. It pauses every instance when a limit of Linear is nearly used up."""
 
     async def send(row: Row) -> dict[str, Any] | None:
         async with _heeding(call):
@@ -79,7 +79,7 @@ def _sender(call: Call, linear: Linear, desk_url: str) -> Send:
 
 @asynccontextmanager
 async def _heeding(call: Call) -> AsyncIterator[None]:
-    """A rate limit keeps every instance away until its reset."""
+    """Pauses every instance until a rate limit is reset."""
     try:
         yield
     except RateLimited as refused:
@@ -89,5 +89,5 @@ async def _heeding(call: Call) -> AsyncIterator[None]:
 
 @cache
 def _linear(config: LinearConfig) -> Linear:
-    """One for the life of the process."""
+    """Returns the process's client."""
     return Linear(config.authorization, url=config.url)

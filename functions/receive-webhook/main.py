@@ -1,4 +1,4 @@
-"""Takes signed webhooks: what happened to an issue in Linear, and what other systems have for the desk."""
+"""Receives signed webhooks: changes in Linear, and partners' tickets, transfers and companion requests."""
 
 from pydantic import ValidationError
 from pydantic_core import from_json
@@ -34,11 +34,11 @@ async def _from_linear(call: Call) -> Answer:
     delivery = call.request.headers.get("linear-delivery", "")
     if not 1 <= len(delivery) <= 255:
         raise Invalid.at("Linear-Delivery", "must name the delivery")
-    news = event.news()
-    if not news:
+    changes = event.changes()
+    if not changes:
         return {"applied": 0, "duplicate": False}
     call.as_service = True
-    return await call.rpc("receive_linear", {"delivery": delivery, **news})
+    return await call.rpc("receive_linear", {"delivery": delivery, **changes})
 
 
 async def _from_partner(call: Call, partner: str) -> Answer:

@@ -1,4 +1,4 @@
-"""Sends the mails that wait in the outbox, by Resend or by SMTP, whichever is configured."""
+"""Sends the outbox's mails by Resend or SMTP, whichever is configured."""
 
 from functools import cache
 
@@ -26,7 +26,7 @@ async def send_notifications(call: Call) -> Answer:
 
 @cache
 def _mailer() -> Mailer:
-    """One for the life of the process."""
+    """Returns the process's mailer."""
     config = mail_config()
     if config.resend_api_key:
         return Resend(config.resend_api_key).send

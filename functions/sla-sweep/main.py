@@ -1,8 +1,8 @@
-"""Warns of what is about to be missed, escalates what is, closes what has long been resolved, prunes what has aged."""
+"""Warns before SLA targets are missed, escalates breaches, closes resolved tickets and prunes old rows."""
 
 from shared.http.call import Call
 from shared.http.endpoint import Answer, endpoint
-from shared.sla_sweep import swept
+from shared.sla_sweep import run_sweep
 
 # Cloud Scheduler calls again a minute later, so a long backlog may be left to the next call.
 SECONDS = 45
@@ -10,4 +10,4 @@ SECONDS = 45
 
 @endpoint("POST /", private=True)
 async def sla_sweep(call: Call) -> Answer:
-    return await swept(lambda arguments: call.rpc("sweep", arguments), SECONDS)
+    return await run_sweep(lambda arguments: call.rpc("sweep", arguments), SECONDS)
