@@ -1,4 +1,4 @@
-"""An RPC of the store asked over HTTP, one request after the other."""
+"""Calls RPCs of the store over HTTP, one at a time."""
 
 import json
 import time
@@ -6,44 +6,46 @@ from typing import Any
 
 import httpx
 
-from bench.desk import Desk
+from bench.stack import BenchStack
 from tests.cast import Person
 
 Arguments = dict[str, Any]
 
 
-class Asking:
-    """A connection to PostgREST that is kept, as somebody."""
+class RpcClient:
+    """Holds a persistent connection to PostgREST with one token."""
 
-    def __init__(self, desk: Desk, token: str) -> None:
+    def __init__(self, target: BenchStack, token: str) -> None:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        self.client = httpx.Client(base_url=desk.stack.rest_url, headers=headers, timeout=60, trust_env=False)
+        self.client = httpx.Client(
+            base_url=target.stack.rest_url, headers=headers, timeout=60, trust_env=False
+        )
 
-    def answer(self, rpc: str, arguments: Arguments) -> Any:
-        """What it answers with."""
+    def call(self, rpc: str, arguments: Arguments) -> Any:
+        """Returns the parsed answer; raises httpx.HTTPStatusError."""
         response = self.client.post(f"/rpc/{rpc}", content=json.dumps(arguments))
         response.raise_for_status()
         return response.json()
 
-    def milliseconds(self, rpc: str, arguments: Arguments) -> float:
-        """How long the answer takes."""
+    def time_call(self, rpc: str, arguments: Arguments) -> float:
+        """Returns the milliseconds until the answer; raises httpx.HTTPStatusError."""
         body = json.dumps(arguments)
-        begun = time.perf_counter()
+        start = time.perf_counter()
         response = self.client.post(f"/rpc/{rpc}", content=body)
-        taken = time.perf_counter() - begun
+        elapsed = time.perf_counter() - start
         response.raise_for_status()
-        return taken * 1000
+        return elapsed * 1000
 
 
-def call_of(rpc: str, arguments: Arguments) -> str:
-    """The same call as SQL."""
-    given = ", ".join(f"{name} => {_literal(value)}" for name, value in arguments.items())
-    return f"select public.{rpc}({given})"
+def as_sql(rpc: str, arguments: Arguments) -> str:
+    """Formats a call as SQL."""
+    named = ", ".join(f"{name} => {_literal(value)}" for name, value in arguments.items())
+    return f"select public.{rpc}({named})"
 
 
-def asking_as(desk: Desk, person: Person) -> Asking:
-    """Asking with that person's token."""
-    return Asking(desk, person.token)
+def client_of(target: BenchStack, person: Person) -> RpcClient:
+    """Returns a client with a person's token."""
+    return RpcClient(target, person.token)
 
 
 def _literal(value: Any) -> str:
