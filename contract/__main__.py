@@ -49,8 +49,9 @@ ERRORS = {
     503: "A required service is unreachable or not configured.",
 }
 COMMON_ERRORS = (401, 500, 503)
-DESCRIPTION = """Every answer carries `X-Request-Id`. Times are RFC 3339 in UTC. `{ticket}` is a number such as
-SUP-00001 or a UUID. Keys of ai-escalation may be snake_case as well; blank optional fields count as left out."""
+DESCRIPTION = """Every answer carries `X-Request-Id`. Times are RFC 3339 in UTC. `{ticket}` is a number
+such as SUP-00001 or a UUID. Keys of ai-escalation may be snake_case as well; blank optional fields count
+as missing."""
 
 
 class PartnerEvent(RootModel[Annotated[AnyEvent, Field(discriminator="type")]]):
@@ -332,7 +333,7 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _idempotency_key() -> dict[str, Any]:
     schema = {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"}
-    description = "The same key and body are the same request for 24 hours; a UUID where nobody is signed in"
+    description = "The same key and body are the same request for 24 hours; a UUID if the caller is anonymous"
     return {"name": "Idempotency-Key", "in": "header", "schema": schema, "description": description}
 
 

@@ -23,11 +23,13 @@ INTRODUCTION = """\
 # The HTTP API
 
 `make openapi` writes this page from [contract/openapi.json](../contract/openapi.json).
-`npx openapi-typescript contract/openapi.json --default-non-nullable false -o supadesk.ts` generates TypeScript types from it.
+Generate TypeScript types from it with
+`npx openapi-typescript contract/openapi.json --default-non-nullable false -o supadesk.ts`.
 
 {description}
 
-Every answer is JSON. Success is 200 with `"success": true`. Bodies are UTF-8 JSON of at most 256 KiB, without unknown fields.
+Every answer is JSON. Success is 200 with `"success": true`. Bodies are UTF-8 JSON of at most
+256 KiB, without unknown fields.
 Every error has this shape:
 
 ```json
@@ -39,7 +41,8 @@ Every error has this shape:
 |---|---|---|
 {errors}
 
-405 names the permitted methods in `Allow`; 429 and 503 carry `Retry-After`; `stale_version` adds the `current` row.
+405 names the permitted methods in `Allow`. 429 and 503 carry `Retry-After`. `stale_version` adds the
+`current` row.
 """
 
 

@@ -60,7 +60,8 @@ def _preview(functions: list[Function], env: Mapping[str, str], root: Path) -> i
         print(f"\n# {function.name}: the first time, then the smoke test at its own address")
         print(gcloud.command_line(release.deploy_first()))
         print(
-            f"# {function.name}: later, then the smoke test at the address of the tag {CANDIDATE}, then the traffic"
+            f"# {function.name}: later, then the smoke test at the address of the tag {CANDIDATE},"
+            " then the traffic"
         )
         print(gcloud.command_line(release.deploy_candidate()))
         print(

@@ -135,6 +135,7 @@ def _argv(command: Command) -> list[str]:
     program = shutil.which("gcloud")
     if program is None:
         raise DeployError(
-            "gcloud is not on the PATH: install the Google Cloud CLI, https://cloud.google.com/sdk/docs/install"
+            "gcloud is not on the PATH: install the Google Cloud CLI,"
+            " https://cloud.google.com/sdk/docs/install"
         )
     return [program, *command]

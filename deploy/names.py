@@ -1,8 +1,8 @@
 """Names everything in Google Cloud, for setup, which creates it, and for deployment, which uses it.
 
-An environment (develop, main) is a branch, a GitHub environment and a Google Cloud project of its own, so names
-need no suffix. Only setup decides who may call a private function: deployment does not touch IAM policies, and its
-account has no right to.
+An environment (develop, main) is a branch, a GitHub environment and a Google Cloud project of its own, so
+names need no suffix. Only setup decides who may call a private function: deployment does not touch IAM
+policies, and its account has no right to.
 """
 
 import re

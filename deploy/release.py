@@ -120,7 +120,7 @@ def shift(function: Function, project: str, *, to: str, away_from: str) -> Comma
 
 
 def environment(function: Function, project: str, values: Mapping[str, str]) -> dict[str, str]:
-    """Returns the plain variables: derived ones, others from `values`. Raises DeployError for missing ones."""
+    """Returns the plain variables, derived or from `values`; raises DeployError for missing ones."""
     # Without it functions-framework first creates a WSGI app, in vain.
     framework = {"FUNCTION_USE_ASGI": "true"}
     variables = {name: value for name in function.env if (value := values.get(name, "").strip())}
@@ -153,12 +153,14 @@ def secrets(function: Function, newest: Mapping[str, str]) -> dict[str, str]:
     if missing:
         ids = ", ".join(map(names.secret_id, missing))
         raise DeployError(
-            f"{function.name} needs {', '.join(missing)}: there is no enabled version of {ids} in Secret Manager that this account can see"
+            f"{function.name} needs {', '.join(missing)}: there is no enabled version of {ids}"
+            " in Secret Manager that this account can see"
         )
     count = len(existing.keys() & set(function.one_of))
     if function.one_of and count != 1 and (count or function.needs_one_of):
         raise DeployError(
-            f"{function.name} takes one of {' and '.join(function.one_of)}: exactly one of them must be in Secret Manager"
+            f"{function.name} takes one of {' and '.join(function.one_of)}: exactly one of them"
+            " must be in Secret Manager"
         )
     return existing
 

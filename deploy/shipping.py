@@ -1,4 +1,4 @@
-"""Deploys functions one by one, after checking everything that can be checked beforehand."""
+"""Deploys functions one by one, after all checks that need no deployment."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -52,7 +52,7 @@ def _retry(function: Function, url: str, client: httpx.Client, check: Check, tim
 
 
 def _answers(client: httpx.Client) -> Failure:
-    """Checks that an anonymous call gets our own error. The Origin makes the function read its configuration."""
+    """Checks that an anonymous call gets our error. The Origin makes the function read its settings."""
     answer = client.get("/", headers={"Origin": "https://smoke.invalid"})
     if answer.status_code not in (401, 404, 405):
         return f"GET / should be a 401, 404 or 405, and is {_describe(answer)}"
@@ -76,7 +76,10 @@ def _refuses_anonymous_calls(client: httpx.Client) -> Failure:
     if answer.status_code == 403 and not _is_ours(answer):
         return None
     if _is_ours(answer):
-        return f"it is open to everybody: a call without a token reached the function, which said {_describe(answer)}"
+        return (
+            "it is open to everybody: a call without a token reached the function,"
+            f" which said {_describe(answer)}"
+        )
     return f"a call without a token should be a 403, and is {_describe(answer)}"
 
 

@@ -183,7 +183,7 @@ def _check_capacity(path: Path, functions: list[Function], store: StoreCapacity)
     concurrent = sum(function.max_instances * function.concurrency for function in functions)
     if concurrent > store.max_requests:
         raise DeployError(
-            f"{path.name}: max_instances x concurrency of all functions together is {concurrent} requests under way,"
-            f" and PostgREST's pool of {store.pool} has room for {store.max_requests}: lower one of them,"
-            " or give the project a larger pool and say so in [store]"
+            f"{path.name}: max_instances x concurrency of all functions together is {concurrent} requests"
+            f" under way, and PostgREST's pool of {store.pool} has room for {store.max_requests}:"
+            " lower one of them, or give the project a larger pool and say so in [store]"
         )

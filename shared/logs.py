@@ -26,7 +26,7 @@ def request(
     milliseconds: float,
     problem: Problem | None,
 ) -> None:
-    """Logs an answered request; `route` is empty if none matched, `headers` are the request's, in lower case."""
+    """Logs an answered request. `route` is empty if none matched; the headers' names are in lower case."""
     line = {
         "severity": _severity(status),
         "message": f"{function} {route or method} {status}",

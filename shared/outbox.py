@@ -1,8 +1,8 @@
 """Drains the outbox: claims rows by lease, sends them and settles them.
 
 When a lease expires, because its sender was slow or died, another sender takes the row; settling with the old
-lease does nothing. So every row is sent at least once. Each vendor gets an idempotency key that is the same at
-every attempt, which makes it once.
+lease does nothing. So every row is sent at least once. Each vendor gets an idempotency key that is the same
+at every attempt, which makes it once.
 """
 
 import asyncio
@@ -65,7 +65,8 @@ Send = Callable[[Row], Awaitable[dict[str, Any] | None]]
 async def drain(rpc: Rpc, claim: str, send: Send, seconds: float) -> dict[str, Any]:
     """Sends the rows that the RPC `claim` leases; starts no batch after `seconds`.
 
-    Returns the counters sent, retried, dead and skipped; `more`: rows may be left. Raises the store's Problems.
+    Returns the counters sent, retried, dead and skipped; `more`: rows may be left. Raises the store's
+    Problems.
     """
     until = time.monotonic() + seconds
     counters = {"sent": 0, "retried": 0, "dead": 0, "skipped": 0}
@@ -96,7 +97,7 @@ async def _deliver(rpc: Rpc, rows: Iterable[Row], send: Send, last_start: float)
 
     async def deliver_row(row: Row) -> Outcome:
         async with slots:
-            # An instance may have been frozen for minutes; another sender may hold the row by then.
+            # An instance may have been frozen for minutes; another sender may hold the row now.
             outcome = await _attempt(row, send) if time.monotonic() < last_start else TOO_LATE
         await _settle(rpc, row, outcome)
         return outcome

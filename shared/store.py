@@ -74,7 +74,7 @@ async def _send(request: RequestBuilder) -> tuple[int, bytes]:
 
 
 def _credentials(token: str | None, as_service: bool) -> dict[str, str]:
-    """Returns the headers with the project's key. An older key is a JWT, and also the default bearer token."""
+    """Returns the headers with the project's key. A key that is a JWT is also the default bearer token."""
     key = config().secret_key if as_service else config().anon_key
     if key is None:
         raise NotConfigured("SUPABASE_SECRET_KEY is not set")

@@ -109,7 +109,8 @@ def _print_next_steps(cloud: Google, settings: Settings, values: Mapping[str, st
     addresses = deployed(cloud, settings.functions)
     if missing := [function.name for function in settings.functions if function.name not in addresses]:
         print(
-            f"Not deployed yet: {', '.join(missing)}. Set up again afterwards: who may call them, and when, comes then."
+            f"Not deployed yet: {', '.join(missing)}. Set up again afterwards:"
+            " who may call them, and when, comes then."
         )
     _print_redeploy(cloud, settings.functions, values)
     if "INTAKE_SECRET" in values:

@@ -11,7 +11,8 @@ ISSUER = "https://token.actions.githubusercontent.com"
 class Repository(NamedTuple):
     """Identifies the jobs that may deploy, by the repository's and its owner's numbers and the branch.
 
-    Numbers survive a renaming. The job must use the GitHub environment of the branch's name, with its protection rules.
+    Numbers survive a renaming. The job must use the GitHub environment of the branch's name, with its
+    protection rules.
     """
 
     id: str
@@ -64,7 +65,8 @@ def provider_path(project_number: str) -> str:
 
 def principals(google: Google, repository: Repository) -> str:
     """Returns the principal set of all jobs of the repository."""
-    return f"principalSet://iam.googleapis.com/{pool_path(google.number)}/attribute.repository_id/{repository.id}"
+    pool = f"principalSet://iam.googleapis.com/{pool_path(google.number)}"
+    return f"{pool}/attribute.repository_id/{repository.id}"
 
 
 def _ensure(google: Google, path: str, label: str, wanted: Json, id_parameter: str) -> Changes:

@@ -39,8 +39,8 @@ Changes = Iterator[Change]
 class Google:
     """Holds a project and the credentials for it; calls raise google.api_core.exceptions.
 
-    For `propagation_timeout_s`, calls are retried that fail because a new object is not visible everywhere yet.
-    It is 0 for a plan, which creates nothing and treats objects of a disabled API as missing.
+    For `propagation_timeout_s`, calls are retried that fail because a new object is not visible everywhere
+    yet. It is 0 for a plan, which creates nothing and treats objects of a disabled API as missing.
     """
 
     project: str

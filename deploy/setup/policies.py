@@ -66,8 +66,8 @@ def grants(
 ) -> Changes:
     """Grants the roles of `wanted` to their members, and revokes superfluous ones.
 
-    Without `ours`, the roles of `wanted` are revoked from all other members. With it, every other role is revoked from
-    members for which it is true. Conditional bindings are deliberate and stay.
+    Without `ours`, the roles of `wanted` are revoked from all other members. With it, every other role is
+    revoked from members for which it is true. Conditional bindings are deliberate and stay.
     """
     current = _members(resource.read(google))
     for role in sorted(set(current) | set(wanted)):

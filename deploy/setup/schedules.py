@@ -21,7 +21,7 @@ RETRIES = {
 
 
 def jobs(google: Google, region: str, scheduled: Mapping[str, Function], known: Iterable[str]) -> Changes:
-    """Creates or updates a job per function of `scheduled`, by address; deletes our jobs of unknown functions."""
+    """Creates or updates the jobs of `scheduled`, by address; deletes jobs of unknown functions."""
     existing = {job.name: job for job in google.read_optional(lambda: _list(google, region)) or []}
     for url, function in scheduled.items():
         wanted = job(google, region, function, url)

@@ -1,4 +1,4 @@
-"""Stores secrets: each value is a version in Secret Manager, and functions pin the version of their deployment."""
+"""Stores secrets as versions in Secret Manager; functions pin the version of their deployment."""
 
 import re
 import secrets
@@ -58,8 +58,9 @@ def require_complete(google: Google, functions: list[Function], values: Values) 
             missing.append("one of " + " and ".join(function.one_of))
         if len(alternatives) > 1:
             raise InvalidSecrets(
-                f"{function.name} takes only one of {' and '.join(alternatives)}: leave one out of the environment, and"
-                f" delete it if it is stored (gcloud secrets delete {names.secret_id(alternatives[-1])})"
+                f"{function.name} takes only one of {' and '.join(alternatives)}: leave one out of the"
+                " environment, and delete it if it is stored"
+                f" (gcloud secrets delete {names.secret_id(alternatives[-1])})"
             )
     if missing:
         raise InvalidSecrets(f"no value yet for {', '.join(missing)}: set it in the environment")

@@ -74,15 +74,17 @@ CHANGED_ISSUES = (
 }"""
     + ISSUE_FIELDS
 )
-NEW_COMMENTS = """query NewComments($since: DateTimeOrDuration!, $teams: [String!]!, $first: Int!, $after: String) {
+NEW_COMMENTS = """query NewComments(
+  $since: DateTimeOrDuration!, $teams: [String!]!, $first: Int!, $after: String
+) {
   comments(
     filter: { createdAt: { gte: $since }, issue: { team: { key: { in: $teams } } } }
     orderBy: createdAt, first: $first, after: $after
   ) { nodes { id body issue { id } user { name } botActor { name } } pageInfo { hasNextPage endCursor } }
 }"""
 DOCUMENTS = (
-    CREATE_ISSUE, READ_ISSUE, MOVE_ISSUE, CREATE_COMMENT, READ_COMMENT, CREATE_ATTACHMENT, READ_TEAM, READ_LABELS, CREATE_LABEL,
-    CHANGED_ISSUES, NEW_COMMENTS,
+    CREATE_ISSUE, READ_ISSUE, MOVE_ISSUE, CREATE_COMMENT, READ_COMMENT, CREATE_ATTACHMENT, READ_TEAM,
+    READ_LABELS, CREATE_LABEL, CHANGED_ISSUES, NEW_COMMENTS,
 )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Asks linear-forward to send a new ticket at once, so that create-ticket can answer with its issue.
 
-Only linear-forward holds Linear's key. It stands behind Cloud Run's IAM, so a dispatch first gets an identity token
-from the metadata server. A failure here loses nothing: the next drain sends the ticket within a minute.
+Only linear-forward holds Linear's key. It stands behind Cloud Run's IAM, so a dispatch first gets an identity
+token from the metadata server. A failure here loses nothing: the next drain sends the ticket within a minute.
 """
 
 import asyncio
@@ -16,7 +16,8 @@ from shared.store import client
 
 # Counted from the request's arrival; after it, create-ticket answers that the issue is queued.
 DISPATCH_TIMEOUT_S = 3.0
-# After a timeout, dispatching stops for a while: otherwise every create-ticket would wait for a slow forwarder.
+# After a timeout, dispatching stops for a while: otherwise every create-ticket would wait for a slow
+# forwarder.
 DISPATCH_BACKOFF_S = 15.0
 # Google's identity tokens last an hour.
 IDENTITY_TTL_S = 1800.0

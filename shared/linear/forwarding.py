@@ -1,8 +1,8 @@
 """Sends an outbox row to Linear, idempotently.
 
-An issue has its ticket's id and a comment its message's. A repeated creation is therefore answered with a conflict;
-the object is read back and counts as sent. Text of people stands in a fenced block, where it can neither format,
-mention anyone nor end the block.
+An issue has its ticket's id and a comment its message's. A repeated creation is therefore answered with a
+conflict; the object is read back and counts as sent. Text of people stands in a fenced block, where it can
+neither format, mention anyone nor end the block.
 """
 
 import re
@@ -57,7 +57,8 @@ async def forward(row: Row, linear: Linear, desk_url: str) -> dict[str, Any] | N
     try:
         return await _send(row, linear, desk_url)
     except InvalidInput:
-        # The cache of teams, states and labels may be stale: retry without it before the row becomes a dead letter.
+        # The cache of teams, states and labels may be stale: retry without it before the row becomes a dead
+        # letter.
         linear.forget()
         return await _send(row, linear, desk_url)
 

@@ -59,5 +59,5 @@ class LinearEvent(BaseModel):
                 issue = {"issue": {"id": self.data.get("issueId")}}
                 return {"comments": [Comment.model_validate(issue | self.data).facts()]}
         except ValidationError:
-            pass  # An issue without a state, or a comment on another object: the next poll reads what matters.
+            pass  # An issue without a state, or a comment on another object; the next poll reads the rest.
         return {}

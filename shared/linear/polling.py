@@ -7,7 +7,10 @@ from shared.outbox import Rpc
 
 
 async def poll(rpc: Rpc, linear: Linear) -> int:
-    """Stores Linear's changes and returns their number; raises Refused. Advances the watermark after the last page."""
+    """Stores Linear's changes and returns their number; raises Refused.
+
+    The watermark advances only after the last page, so that an interrupted poll is repeated.
+    """
     window = from_json(await rpc("begin_linear_poll", {}))
     if window["since"] is None:
         return 0
