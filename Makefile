@@ -22,20 +22,20 @@ run: $(LOCAL) ## Serve everything on this machine until Ctrl-C (a Supabase of yo
 	@exec $(PY) -m local
 
 .PHONY: test
-test: $(TOOLS) ## Run the tests on a stack of their own (make test ARGS='-k auth')
-	@$(PY) -m pytest $(ARGS)
+test: $(TOOLS) ## Run the tests on a stack of their own (make test PART=store: one folder of tests/; ARGS='-k auth')
+	@$(PY) -m pytest $(if $(PART),tests/$(PART)) $(ARGS)
 
 .PHONY: attacks
 attacks: $(TOOLS) ## Attack the functions with what nobody would send, longer than the tests do (make attacks ATTACKS=500)
-	@ATTACKS=$(or $(ATTACKS),300) $(PY) -m pytest tests/test_attacks_schema.py $(ARGS)
+	@ATTACKS=$(or $(ATTACKS),300) $(PY) -m pytest tests/attacks/test_schema.py $(ARGS)
 
 .PHONY: storm
 storm: $(TOOLS) ## Forward a thousand tickets to a Linear that fails, forwarders being killed (STORM_TICKETS=…, STORM_SEED=…)
-	@STORM_TICKETS=$${STORM_TICKETS:-1000} $(PY) -m pytest tests/test_storm.py -q -s
+	@STORM_TICKETS=$${STORM_TICKETS:-1000} $(PY) -m pytest tests/resilience/test_storm.py -q -s
 
 .PHONY: faults
 faults: $(TOOLS) ## Break everything around the functions, again and again, and look whether anything is lost
-	@FAULTS_ROUNDS=$${FAULTS_ROUNDS:-3} $(PY) -m pytest tests/test_faults.py -q $(ARGS)
+	@FAULTS_ROUNDS=$${FAULTS_ROUNDS:-3} $(PY) -m pytest tests/resilience/test_faults.py -q $(ARGS)
 
 .PHONY: bench
 bench: $(TOOLS) bench/load/node_modules/.stamp build/bench/peer/.stamp ## Measure, into build/bench (BENCH=name: one part; BENCH=million: the million-row parts)
@@ -73,7 +73,7 @@ stage: .venv/functions.stamp ## Write build/<function>, as it would be deployed 
 	@$(PY) -m deploy stage $$FN
 
 .PHONY: openapi
-openapi: .venv/functions.stamp ## Write contract/openapi.json, what the public functions take and answer, and docs/api.md
+openapi: .venv/functions.stamp ## Write contract/openapi.json, the contract of the public functions, and docs/api.md
 	@$(PY) -m contract
 	@$(PY) -m contract.docs
 

@@ -240,7 +240,7 @@ def load_module(function: Function) -> ModuleType:
 def routes(function: Function, module: ModuleType) -> list[tuple[str, bool]]:
     """Lists the routes of a function, each with whether it admits anonymous callers."""
     entry = getattr(module, function.entry_point)
-    return [(route, route in entry.anonymous) for route in entry.routes]
+    return [(route, route in entry.anonymous) for route in entry.handlers]
 
 
 def _models(

@@ -12,8 +12,8 @@ from bench.million.rpc_client import Arguments, as_sql, client_of
 from bench.plans import keep_plans
 from bench.rounds import interleave, ratios
 from bench.stack import BenchStack
+from local.people import Person
 from local.stack import Say
-from tests.cast import Person
 
 DEPTH = 100_000
 ROUNDS = 9

@@ -20,10 +20,10 @@ from bench.rounds import interleave, ratios
 from bench.stack import EMPTY, BenchStack, run_bench_stack
 from deploy.table import Function
 from local.functions import address, load_functions, serving_command
+from local.people import RunningStack
 from local.ports import free_ports
 from local.process import ROOT, necessities
 from local.stack import Say
-from tests.cast import RunningStack
 
 ROUNDS = 12
 IMPORT_TIME = re.compile(r"^import time: +(?P<own>\d+) \| +(?P<all>\d+) \| *(?P<name>\S+)$", re.MULTILINE)

@@ -11,8 +11,8 @@ from bench.load import LoadResult, Request, bearer, load
 from bench.processes import cpu_seconds, memory_megabytes
 from bench.rounds import interleave, ratios
 from bench.stack import BenchStack, run_bench_stack
+from local.people import Person
 from local.stack import Say
-from tests.cast import Person
 
 PEOPLE = 320
 TICKETS_EACH = 25
