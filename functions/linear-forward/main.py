@@ -1,4 +1,4 @@
-"""Forwards outbox rows to Linear, all or those of one ticket, and polls Linear for changes."""
+"""Forwards to Linear what waits in the outbox, or at once the one ticket it is asked for, and learns what has changed there."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +22,7 @@ BREATHER_SECONDS = 60
 
 
 class Wanted(Body):
-    """Holds the id of the ticket to dispatch; empty for a drain of all rows."""
+    """The id of the one ticket that somebody waits for; nothing, for all that waits."""
 
     ticket: Id | None = None
 
@@ -54,7 +54,7 @@ async def _forward_one(call: Call, ticket: str, send: Send) -> dict[str, Any]:
 
 
 async def _learned(call: Call, linear: Linear) -> dict[str, Any]:
-    """Polls Linear. A failed poll is logged, stops no drain and is repeated a minute later."""
+    """A poll that fails is made again a minute later; what waits goes out all the same."""
     try:
         async with _heeding(call):
             return {"learned": await poll(call.rpc, linear)}
@@ -64,7 +64,7 @@ async def _learned(call: Call, linear: Linear) -> dict[str, Any]:
 
 
 def _sender(call: Call, linear: Linear, desk_url: str) -> Send:
-    """Returns the sender of a row. It pauses every instance when a limit of Linear is nearly used up."""
+    """Sending a row, and a breather for every instance when little is left of a limit."""
 
     async def send(row: Row) -> dict[str, Any] | None:
         async with _heeding(call):
@@ -78,7 +78,7 @@ def _sender(call: Call, linear: Linear, desk_url: str) -> Send:
 
 @asynccontextmanager
 async def _heeding(call: Call) -> AsyncIterator[None]:
-    """Pauses every instance until a rate limit is reset."""
+    """A rate limit keeps every instance away until its reset."""
     try:
         yield
     except RateLimited as refused:
@@ -88,7 +88,7 @@ async def _heeding(call: Call) -> AsyncIterator[None]:
 
 @cache
 def _linear(config: LinearConfig) -> Linear:
-    """Returns the process's client."""
+    """One for the life of the process."""
     return Linear(config.authorization, url=config.url)
 
 

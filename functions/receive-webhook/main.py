@@ -1,4 +1,4 @@
-"""Receives signed webhooks: changes in Linear, and partners' tickets, transfers and companion requests."""
+"""Takes signed webhooks: what happened to an issue in Linear, and what other systems have for the desk."""
 
 from pydantic import ValidationError
 from pydantic_core import from_json

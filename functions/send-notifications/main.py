@@ -1,4 +1,4 @@
-"""Sends the outbox's mails by Resend or SMTP, whichever is configured."""
+"""Sends the mails that wait in the outbox, by Resend or by SMTP, whichever is configured."""
 
 from functools import cache
 
@@ -25,7 +25,7 @@ async def send_mails(call: Call) -> Answer:
 
 @cache
 def _mailer() -> Mailer:
-    """Returns the process's mailer."""
+    """One for the life of the process."""
     config = mail_config()
     if config.resend_api_key:
         return Resend(config.resend_api_key).send

@@ -1,4 +1,4 @@
-"""Warns before SLA targets are missed, escalates breaches, closes resolved tickets and prunes old rows."""
+"""Warns of what is about to be missed, escalates what is, closes what has long been resolved, prunes what has aged."""
 
 from shared.http.call import Call
 from shared.http.endpoint import Answer, endpoint
