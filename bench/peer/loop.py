@@ -18,7 +18,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 WINDOWS = {"urgent": 2, "high": 4, "medium": 24, "low": 48}
 
 
-class Ticket(SQLModel, table=True):  # type: ignore[misc, call-arg]
+class LoopTicket(SQLModel, table=True):  # type: ignore[misc, call-arg]
     """Maps the columns that a ticket's page shows."""
 
     __tablename__ = "loop_tickets"
@@ -42,7 +42,7 @@ async def escalate_late(session: AsyncSession) -> list[str]:
     """Escalates the tickets that exceed the window of their priority; returns their numbers."""
     now = datetime.now(UTC)
     open_tickets = await session.exec(
-        select(Ticket).where(Ticket.status == "open", Ticket.escalated == False)  # noqa: E712
+        select(LoopTicket).where(LoopTicket.status == "open", LoopTicket.escalated == False)  # noqa: E712
     )
     late = []
     for ticket in open_tickets.all():

@@ -20,7 +20,7 @@ from google.auth.exceptions import GoogleAuthError
 from deploy import names
 from deploy.setup.federation import Repository, provider_path
 from deploy.setup.google import Google
-from deploy.setup.project import Settings, changes, deployed
+from deploy.setup.project import ProjectSettings, changes, deployed
 from deploy.setup.secrets import (
     GENERATED,
     InvalidSecrets,
@@ -58,7 +58,7 @@ def main(arguments: list[str], env: Mapping[str, str]) -> int:
 
 
 def _set_up(cloud: Google, options: argparse.Namespace, env: Mapping[str, str]) -> int:
-    settings = Settings(read_table(), options.scheduler_region, _repository(options))
+    settings = ProjectSettings(read_table(), options.scheduler_region, _repository(options))
     # Without changes there is no propagation to wait for.
     read_only = replace(cloud, propagation_timeout_s=0)
     values = gather(read_only, settings.functions, env, lambda name: _ask(name, options.plan))
@@ -105,7 +105,7 @@ def _print_intake_sql(cloud: Google) -> int:
     return 0
 
 
-def _print_next_steps(cloud: Google, settings: Settings, values: Mapping[str, str]) -> None:
+def _print_next_steps(cloud: Google, settings: ProjectSettings, values: Mapping[str, str]) -> None:
     addresses = deployed(cloud, settings.functions)
     if missing := [function.name for function in settings.functions if function.name not in addresses]:
         print(

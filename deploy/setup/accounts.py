@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from deploy import names
-from deploy.setup.google import Change, Changes, Google
+from deploy.setup.google import Changes, Google, PendingChange
 
 
 def accounts(google: Google, purposes: Mapping[str, str]) -> Changes:
@@ -13,6 +13,6 @@ def accounts(google: Google, purposes: Mapping[str, str]) -> Changes:
         path = f"v1/projects/{google.project}/serviceAccounts"
         if google.find("iam", f"{path}/{names.email(account, google.project)}") is None:
             body = {"accountId": account, "serviceAccount": {"displayName": purpose[:100]}}
-            yield Change(
+            yield PendingChange(
                 f"make the service account {account}", partial(google.call, "iam", "POST", path, body)
             )

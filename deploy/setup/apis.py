@@ -1,6 +1,6 @@
 """Enables the Google APIs that Supadesk needs."""
 
-from deploy.setup.google import Change, Changes, Google
+from deploy.setup.google import Changes, Google, PendingChange
 
 APIS = (
     "artifactregistry",
@@ -25,7 +25,7 @@ def apis(google: Google) -> Changes:
     states = google.call("serviceusage", "GET", f"v1/{services}:batchGet?{query}")["services"]
     disabled = sorted({state["name"].rpartition("/")[2] for state in states if state["state"] != "ENABLED"})
     if disabled:
-        yield Change(f"switch on {', '.join(disabled)}", lambda: _enable(google, disabled))
+        yield PendingChange(f"switch on {', '.join(disabled)}", lambda: _enable(google, disabled))
 
 
 def _enable(google: Google, names: list[str]) -> None:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from deploy import names
-from deploy.setup.google import Change, Changes, Google, Json
+from deploy.setup.google import Changes, Google, Json, PendingChange
 
 ISSUER = "https://token.actions.githubusercontent.com"
 
@@ -75,11 +75,13 @@ def _ensure(google: Google, path: str, label: str, wanted: Json, id_parameter: s
     if current is None:
         parent, _, name = path.rpartition("/")
         create = f"v1/{parent}?{id_parameter}={name}"
-        yield Change(f"make the identity {kind} {label}", lambda: _finish(google, "POST", create, wanted))
+        yield PendingChange(
+            f"make the identity {kind} {label}", lambda: _finish(google, "POST", create, wanted)
+        )
         return
     # A deleted pool or provider keeps its name for thirty days; until then it can only be restored.
     if current.get("state") == "DELETED":
-        yield Change(
+        yield PendingChange(
             f"bring the identity {kind} {label} back",
             lambda: _finish(google, "POST", f"v1/{path}:undelete", {}),
         )
@@ -90,7 +92,7 @@ def _ensure(google: Google, path: str, label: str, wanted: Json, id_parameter: s
         update = f"v1/{path}?updateMask={','.join(differences)}"
         body = {field: wanted[field] for field in differences}
         description = f"change the identity {kind} {label}: {', '.join(differences)}"
-        yield Change(description, lambda: _finish(google, "PATCH", update, body))
+        yield PendingChange(description, lambda: _finish(google, "PATCH", update, body))
 
 
 def _matches(current: object, wanted: object) -> bool:

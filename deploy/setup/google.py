@@ -25,14 +25,14 @@ T = TypeVar("T")
 CALL_TIMEOUT_S = 30
 
 
-class Change(NamedTuple):
+class PendingChange(NamedTuple):
     """Holds a pending change: its description and the action."""
 
     description: str
     apply: Callable[[], object]
 
 
-Changes = Iterator[Change]
+Changes = Iterator[PendingChange]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from google.api_core.exceptions import Conflict
 from google.api_core.retry import Retry, if_exception_type
 
 from deploy import names
-from deploy.setup.google import CALL_TIMEOUT_S, Change, Changes, Google, Json
+from deploy.setup.google import CALL_TIMEOUT_S, Changes, Google, Json, PendingChange
 
 Grants = Mapping[str, set[str]]
 
@@ -91,8 +91,8 @@ def grants(
 
 def _change(
     google: Google, resource: Resource, description: str, role: str, member: str, *, present: bool
-) -> Change:
-    return Change(description, lambda: _write(google, resource, role, member, present=present))
+) -> PendingChange:
+    return PendingChange(description, lambda: _write(google, resource, role, member, present=present))
 
 
 def _write(google: Google, resource: Resource, role: str, member: str, *, present: bool) -> None:

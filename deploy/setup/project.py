@@ -20,7 +20,7 @@ SECRET_VIEWER = "roles/secretmanager.viewer"
 SECRET_ACCESSOR = "roles/secretmanager.secretAccessor"
 
 
-class Settings(NamedTuple):
+class ProjectSettings(NamedTuple):
     """Holds the table of functions and the settings of one project."""
 
     functions: list[Function]
@@ -28,7 +28,7 @@ class Settings(NamedTuple):
     repository: Repository | None
 
 
-def changes(google: Google, settings: Settings, values: Values) -> Changes:
+def changes(google: Google, settings: ProjectSettings, values: Values) -> Changes:
     """Yields the missing changes; `values` has new and possibly changed secrets by variable."""
     yield from apis(google)
     yield from accounts(google, _account_purposes(settings.functions))
@@ -88,7 +88,7 @@ def _rights_on_secrets(google: Google, functions: list[Function], new: set[str])
         yield from grants(google, secret_policy(google, secret), wanted)
 
 
-def _rights_on_accounts(google: Google, settings: Settings) -> Changes:
+def _rights_on_accounts(google: Google, settings: ProjectSettings) -> Changes:
     deployer = _member(google, names.DEPLOYER_ACCOUNT)
     runtime = [names.runtime_account(function.name) for function in settings.functions]
     for account in (*runtime, names.BUILD_ACCOUNT):

@@ -8,7 +8,7 @@ from typing import Any
 from google.cloud.scheduler_v1 import CloudSchedulerClient, HttpMethod, Job
 
 from deploy import names
-from deploy.setup.google import CALL_TIMEOUT_S, Change, Changes, Google
+from deploy.setup.google import CALL_TIMEOUT_S, Changes, Google, PendingChange
 from deploy.table import Function
 
 # The next run comes anyway, so retries cover only short failures.
@@ -30,14 +30,14 @@ def jobs(google: Google, region: str, scheduled: Mapping[str, Function], known: 
             description = (
                 f"make the job {names.job(function.name)}: {function.schedule} ({function.time_zone})"
             )
-            yield Change(description, partial(_create, google, region, wanted))
+            yield PendingChange(description, partial(_create, google, region, wanted))
         elif differences := _differences(current, wanted):
             description = f"change the job {names.job(function.name)}: {', '.join(differences)}"
-            yield Change(description, partial(_update, google, wanted, differences))
+            yield PendingChange(description, partial(_update, google, wanted, differences))
     keep = {_path(google, region, name) for name in known}
     for name in sorted(set(existing) - keep):
         if name.rpartition("/")[2].startswith(names.PREFIX):
-            yield Change(f"delete the job {name.rpartition('/')[2]}", partial(_delete, google, name))
+            yield PendingChange(f"delete the job {name.rpartition('/')[2]}", partial(_delete, google, name))
 
 
 def job(google: Google, region: str, function: Function, url: str) -> Job:

@@ -8,7 +8,7 @@ from functools import cache, partial
 from google.cloud.secretmanager_v1 import SecretManagerServiceClient
 
 from deploy import names
-from deploy.setup.google import CALL_TIMEOUT_S, Change, Changes, Google
+from deploy.setup.google import CALL_TIMEOUT_S, Changes, Google, PendingChange
 from deploy.table import DeployError, Function
 
 Values = Mapping[str, str]
@@ -101,9 +101,11 @@ def secret_versions(google: Google, values: Values) -> Changes:
     for name, value in values.items():
         secret = names.secret_id(name)
         if secret not in stored:
-            yield Change(f"make the secret {secret}", partial(_create, google, secret))
+            yield PendingChange(f"make the secret {secret}", partial(_create, google, secret))
         if current_value(google, name) != value:
-            yield Change(f"add a version to the secret {secret}", partial(add_version, google, name, value))
+            yield PendingChange(
+                f"add a version to the secret {secret}", partial(add_version, google, name, value)
+            )
 
 
 def stored_secrets(google: Google) -> set[str]:

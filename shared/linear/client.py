@@ -3,11 +3,11 @@
 Refused                 any error; an Undelivered, so it says whether it is permanent
 ├── Unauthorized        the key is wrong or lacks a right: an admin must fix it
 ├── InvalidInput        permanent: Linear will never accept it
-│   ├── Conflict        an object with this id exists already
-│   └── NotFound        the object does not exist
+│   ├── DuplicateId     an object with this id exists already
+│   └── MissingObject   the object does not exist
 ├── RateLimited         no request before `retry_after` seconds have passed
 ├── UsageLimit          the plan of the workspace is used up
-└── Unavailable         no readable answer: the operation may have been carried out
+└── NoAnswer            no readable answer: the operation may have been carried out
 """
 
 import math
@@ -105,11 +105,11 @@ class InvalidInput(Refused):
         super().__init__(reason, permanent=True)
 
 
-class Conflict(InvalidInput):
+class DuplicateId(InvalidInput):
     pass
 
 
-class NotFound(InvalidInput):
+class MissingObject(InvalidInput):
     pass
 
 
@@ -124,7 +124,7 @@ class UsageLimit(Refused):
         super().__init__(reason, retry_after=USAGE_BACKOFF_S)
 
 
-class Unavailable(Refused):
+class NoAnswer(Refused):
     pass
 
 
@@ -182,25 +182,25 @@ class Linear:
         """Set if the latest answer reported that a limit is nearly used up."""
 
     async def create_issue(self, **fields: Any) -> Issue:
-        """Creates an issue from an IssueCreateInput; raises Conflict if an issue has this id."""
+        """Creates an issue from an IssueCreateInput; raises DuplicateId if an issue has this id."""
         return _parse(Issue, await self._mutate(CREATE_ISSUE, "issueCreate", "issue", {"input": fields}))
 
     async def issue(self, issue_id: str) -> Issue:
-        """Reads an issue; raises NotFound."""
+        """Reads an issue; raises MissingObject."""
         return _parse(Issue, (await self._ask(READ_ISSUE, {"id": issue_id})).get("issue"))
 
     async def move_issue(self, issue_id: str, state_id: str) -> Issue:
-        """Moves an issue to a state of its team; raises NotFound."""
+        """Moves an issue to a state of its team; raises MissingObject."""
         arguments = {"id": issue_id, "stateId": state_id}
         return _parse(Issue, await self._mutate(MOVE_ISSUE, "issueUpdate", "issue", arguments))
 
     async def create_comment(self, comment_id: str, issue_id: str, body: str) -> None:
-        """Creates a comment; raises Conflict if a comment has this id."""
+        """Creates a comment; raises DuplicateId if a comment has this id."""
         fields = {"id": comment_id, "issueId": issue_id, "body": body}
         await self._mutate(CREATE_COMMENT, "commentCreate", "comment", {"input": fields})
 
     async def require_comment(self, comment_id: str) -> None:
-        """Raises NotFound if there is no such comment."""
+        """Raises MissingObject if there is no such comment."""
         await self._ask(READ_COMMENT, {"id": comment_id})
 
     async def attach(self, issue_id: str, url: str, title: str, subtitle: str) -> None:
@@ -254,10 +254,10 @@ class Linear:
                     CREATE_LABEL, "issueLabelCreate", "issueLabel", {"input": fields}
                 )
                 return str(created["id"])
-            except Conflict:  # another forwarder was quicker
+            except DuplicateId:  # another forwarder was quicker
                 label = await self._find_label(name, team_id)
         if label is None:
-            raise Unavailable("a label that exists cannot be found")
+            raise NoAnswer("a label that exists cannot be found")
         return label
 
     async def _find_label(self, name: str, team_id: str) -> str | None:
@@ -281,7 +281,7 @@ class Linear:
     ) -> dict[str, Any]:
         payload = (await self._ask(document, arguments)).get(field)
         if not isinstance(payload, dict) or payload.get("success") is not True:
-            raise Unavailable(f"{field} did not succeed")
+            raise NoAnswer(f"{field} did not succeed")
         return payload.get(created) or {}
 
     async def _ask(self, document: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -290,7 +290,7 @@ class Linear:
                 self._url, json={"query": document, "variables": dict(arguments)}
             )
         except httpx.HTTPError as error:
-            raise Unavailable(type(error).__name__) from None
+            raise NoAnswer(type(error).__name__) from None
         self.is_scarce = _is_scarce(response.headers)
         try:
             body = GraphQLResponse.model_validate_json(response.content)
@@ -318,19 +318,19 @@ def classify(response: httpx.Response, errors: list[GraphQLError]) -> Refused:
     if code.startswith("USAGE_LIMIT"):
         return UsageLimit(reason)
     if "conflict on insert" in message or "already exists" in message:
-        return Conflict(reason + " conflict")
+        return DuplicateId(reason + " conflict")
     if "entity not found" in message or "could not find" in message:
-        return NotFound(reason + " not found")
+        return MissingObject(reason + " not found")
     if code.startswith(("INPUT_ERROR", "INVALID_INPUT", "USER_ERROR", "GRAPHQL_", "BAD_USER_INPUT")):
         return InvalidInput(reason)
-    return Unavailable(reason)
+    return NoAnswer(reason)
 
 
 def _parse(model: type[M], value: object) -> M:
     try:
         return model.model_validate(value)
     except ValidationError:
-        raise Unavailable(f"an answer without a readable {model.__name__}") from None
+        raise NoAnswer(f"an answer without a readable {model.__name__}") from None
 
 
 def _is_scarce(headers: httpx.Headers) -> bool:

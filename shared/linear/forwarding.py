@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from shared.config import ticket_url
-from shared.linear.client import Conflict, InvalidInput, Linear
+from shared.linear.client import DuplicateId, InvalidInput, Linear
 from shared.linear.models import Issue
 from shared.outbox import Row, Undelivered
 from shared.text import cut, one_line, printable
@@ -90,14 +90,14 @@ async def _create_issue(new: NewIssue, linear: Linear) -> Issue:
             priority=PRIORITIES[new.priority],
             labelIds=labels,
         )
-    except Conflict:
+    except DuplicateId:
         return await linear.issue(new.ticket_id)
 
 
 async def _create_comment(new: NewComment, linear: Linear) -> None:
     try:
         await linear.create_comment(new.message_id, new.ticket_id, comment_of(new))
-    except Conflict:
+    except DuplicateId:
         await linear.require_comment(new.message_id)
 
 
