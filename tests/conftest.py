@@ -224,7 +224,7 @@ def set_up(
 ) -> SetUp:
     """Set the project up, with arguments and with variables changed or, where None, left out."""
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", setup_env["GOOGLE_APPLICATION_CREDENTIALS"])
-    monkeypatch.setattr(setup, "PAUSE", 0.01)
+    monkeypatch.setattr(setup, "POLL_BACKOFF_S", 0.01)
 
     def run(*arguments: str, **changes: str | None) -> Result:
         env = {name: value for name, value in {**setup_env, **changes}.items() if value is not None}
