@@ -1,39 +1,38 @@
 """What a mail consists of, once as plain text and once as HTML."""
 
-import re
 from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
-# Control characters, and those that turn the direction of what follows them: neither has a place in a text.
-UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+from shared.characters import LINE_BREAK, without_unprintable
 
-FONT = "font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
+# No tables, no widths and hardly a colour: the reader's program brings its own, light or dark, and right to left.
+FONT = "font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif;font-size:16px;line-height:1.5"
+TITLE = "margin:0 0 16px;font-size:22px;line-height:1.3"
 PARAGRAPH = "margin:0 0 16px"
-QUOTE = "margin:0 0 16px;padding:12px 16px;background:#f4f6f8;border-left:4px solid #c3ccd6;border-radius:4px"
-BUTTON = (
-    "display:inline-block;padding:10px 20px;background:#1d4f91;color:#ffffff;text-decoration:none;"
-    "border-radius:6px;font-weight:600"
-)
-ITEM = "padding:10px 0;border-top:1px solid #e3e8ed;vertical-align:top"
-LINK = "color:#1d4f91;text-decoration:none;font-weight:600"
-SMALL = "font-size:13px;line-height:1.5;color:#66717d"
+QUOTE = "margin:0 0 16px;padding:12px 16px;border:1px solid #8a949e;border-radius:4px"
+BUTTON = "font-weight:bold;text-decoration:underline"
+ITEM = "margin:0 0 12px"
+LINK = "font-weight:bold"
+SMALL = "font-size:13px;line-height:1.5"
+FOOTER = "margin:24px 0 0;padding:12px 0 0;border-top:1px solid #8a949e"
 PAGE = """\
 <!DOCTYPE html>
-<html lang="en">
+<html lang="{language}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="supported-color-schemes" content="light dark">
 <title>{title}</title>
+<style>:root {{ color-scheme: light dark; supported-color-schemes: light dark; }}</style>
 </head>
-<body style="margin:0;padding:24px 12px;background:#eef1f4;{font};font-size:16px;line-height:1.5;color:#1c2530">
-<table role="presentation" align="center" width="100%" style="max-width:600px;border-collapse:collapse">
-<tr><td style="padding:32px 32px 16px;background:#ffffff;border-radius:8px;overflow-wrap:anywhere">
-<h1 style="margin:0 0 16px;font-size:22px;line-height:1.3">{title}</h1>
+<body style="margin:0;padding:24px 16px;{font}">
+<div style="max-width:600px;margin:0 auto;overflow-wrap:anywhere;word-wrap:break-word">
+<h1 dir="auto" style="{title_style}">{title}</h1>
 {body}
-</td></tr>
-<tr><td style="padding:16px 32px;{small}">{footer}</td></tr>
-</table>
+<p dir="auto" style="{footer_style};{small}">{footer}</p>
+</div>
 </body>
 </html>
 """
@@ -74,11 +73,13 @@ class Letter(NamedTuple):
     title: str
     blocks: Sequence[Block]
     footer: str
+    language: str = "en"
 
 
 def one_line(text: str) -> str:
     """A name or a subject: a line break in it would begin a header of its own, or a sentence of ours."""
-    return " ".join(UNPRINTABLE.sub(" ", text).split())
+    lines = printable(text).replace("\t", "\n").split("\n")
+    return " ".join(filter(None, map(str.strip, lines)))
 
 
 def cut(line: str, longest: int) -> str:
@@ -92,10 +93,13 @@ def as_text(letter: Letter) -> str:
 
 def as_html(letter: Letter) -> str:
     return PAGE.format(
+        language=_html(letter.language),
         title=_html(letter.title),
         body="\n".join(_block_html(block) for block in letter.blocks),
         footer=_html(letter.footer),
         font=FONT,
+        title_style=TITLE,
+        footer_style=FOOTER,
         small=SMALL,
     )
 
@@ -105,7 +109,7 @@ def _block_text(block: Block) -> str:
         case Paragraph(text):
             return text
         case Quote(text):
-            return "\n".join(f"> {line}".rstrip() for line in text.splitlines())
+            return "\n".join(f"> {line}".rstrip() for line in printable(text).splitlines())
         case Button(label, url):
             return f"{label}: {url}"
         case Items(items):
@@ -115,20 +119,19 @@ def _block_text(block: Block) -> str:
 def _block_html(block: Block) -> str:
     match block:
         case Paragraph(text):
-            return f'<p style="{PARAGRAPH}">{_html(text)}</p>'
+            return f'<p dir="auto" style="{PARAGRAPH}">{_html(text)}</p>'
         case Quote(text):
-            return f'<div style="{QUOTE}">{_html(text)}</div>'
+            return f'<blockquote dir="auto" style="{QUOTE}">{_html(text)}</blockquote>'
         case Button(label, url):
             return f'<p style="{PARAGRAPH}"><a href="{_html(url)}" style="{BUTTON}">{_html(label)}</a></p>'
         case Items(items):
-            rows = "\n".join(_item_html(item) for item in items)
-            return f'<table role="presentation" width="100%" style="border-collapse:collapse;{PARAGRAPH}">\n{rows}\n</table>'
+            return "\n".join(map(_item_html, items))
 
 
 def _item_html(item: Item) -> str:
     return (
-        f'<tr><td style="{ITEM}"><a href="{_html(item.url)}" style="{LINK}">{_html(item.number)}</a>'
-        f' {_html(item.title)}<br><span style="{SMALL}">{_html(item.detail)}</span></td></tr>'
+        f'<div style="{ITEM}"><a href="{_html(item.url)}" style="{LINK}">{_html(item.number)}</a>'
+        f'<div dir="auto">{_html(item.title)}</div><div style="{SMALL}">{_html(item.detail)}</div></div>'
     )
 
 
@@ -137,4 +140,5 @@ def _html(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    return UNPRINTABLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    """Text with line feeds for all line breaks, and without what a reader cannot see."""
+    return without_unprintable(LINE_BREAK.sub("\n", text))

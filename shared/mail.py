@@ -6,9 +6,8 @@ arrived, and whether a provider replaced their own ids, makes no difference then
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from email.headerregistry import Address, HeaderRegistry, MessageIDHeader
+from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
 from email.utils import format_datetime
 from hashlib import sha256
 from typing import NamedTuple
@@ -16,17 +15,14 @@ from typing import NamedTuple
 from pydantic_core import to_json
 
 from shared.config import Mailbox, MailConfig
+from shared.domains import ascii_domain
+from shared.headers import POLICY, address_field, text_field, token_field
 from shared.letter import as_html, as_text, cut, one_line
 from shared.outbox import Row, Undelivered
 from shared.wording import Payload, letter_of, subject_of
 
 LONGEST_NAME = 100
 LONGEST_SUBJECT = 200
-# Without this, ids that are longer than a line come out encoded, and no mail program knows them again.
-IDS = HeaderRegistry()
-for name in ("In-Reply-To", "References"):
-    IDS.map_to_type(name, MessageIDHeader)  # type: ignore[arg-type]  # the registry itself adds the base class
-POLICY = SMTP.clone(header_factory=IDS)
 # Nobody's holiday notice shall answer; bounces shall come.
 AUTOMATIC = {"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "OOF, AutoReply"}
 
@@ -44,14 +40,14 @@ class Mail(NamedTuple):
 
     def message(self) -> EmailMessage:
         message = EmailMessage(policy=POLICY)
-        message["From"] = self.sender
-        message["To"] = self.to
+        message["From"] = address_field("From", self.sender)
+        message["To"] = address_field("To", self.to)
         if self.reply_to:
-            message["Reply-To"] = self.reply_to
-        message["Subject"] = self.subject
-        message["Date"] = format_datetime(datetime.now(UTC))
+            message["Reply-To"] = address_field("Reply-To", self.reply_to)
+        message["Subject"] = text_field("Subject", self.subject)
+        message["Date"] = token_field("Date", format_datetime(datetime.now(UTC)))
         for name, value in self.headers.items():
-            message[name] = value
+            message[name] = token_field(name, value)
         message.set_content(self.text)
         message.add_alternative(self.html, subtype="html")
         return message
@@ -90,7 +86,7 @@ def _address(mailbox: Mailbox) -> Address:
     local, _, domain = mailbox.address.rpartition("@")
     name = cut(one_line(mailbox.name), LONGEST_NAME)
     try:
-        address = Address(name, local, domain.encode("idna").decode())
+        address = Address(name, local, ascii_domain(domain))
     except ValueError:
         address = Address()
     if not (address.username and address.domain):

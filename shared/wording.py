@@ -1,25 +1,36 @@
 """The words of every mail. Who wants another tone or another language changes this module and no other."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, model_validator
 
 from shared.letter import Block, Button, Item, Items, Letter, Paragraph, Quote, one_line
 
 Line = Annotated[str, AfterValidator(one_line)]
 
 
-class News(BaseModel):
+class Frozen(BaseModel):
+    """JSON from the database, where null and a missing key are the same."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        return (
+            {key: val for key, val in value.items() if val is not None} if isinstance(value, dict) else value
+        )
+
+
+class News(Frozen):
     """One line of a digest."""
 
     kind: str
     ticket_number: str
-    subject: Line
-    status: str
-    priority: str
+    subject: Line = ""
+    status: str = ""
+    priority: str = ""
 
 
-class Payload(BaseModel):
+class Payload(Frozen):
     """What the database froze for a mail: to the requester of a ticket, or a digest for staff."""
 
     to: str
