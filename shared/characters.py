@@ -30,6 +30,6 @@ def is_blank(text: str) -> bool:
     return _VISIBLE.search(text) is None
 
 
-def without_unprintable(text: str) -> str:
-    """Drops what has no place in a text; line breaks must have been made line feeds before."""
-    return _FLAG_OR_UNPRINTABLE.sub(r"\1", text)
+def printable(text: str) -> str:
+    """Text with line feeds for all line breaks, and without what a reader cannot see."""
+    return _FLAG_OR_UNPRINTABLE.sub(r"\1", LINE_BREAK.sub("\n", text))

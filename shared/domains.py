@@ -11,7 +11,7 @@ MAX_LENGTH = 253
 def ascii_domain(domain: str) -> str:
     """Encodes by IDNA 2008 after UTS 46, non-transitional; raises ValueError for what is no domain.
 
-    Python's own codec knows IDNA 2003 only, which takes ß for ss and ς for σ: other domains, with other owners.
+    Python's own codec knows IDNA 2003 only, which takes ß for ss: another domain, with another owner.
     """
     if not domain.isascii():
         # Cold starts do not pay for it, and few addresses need it.

@@ -10,8 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from shared.characters import printable
 from shared.issues import Issue
-from shared.letter import cut, one_line, printable
+from shared.letter import cut, one_line
 from shared.linear import Conflict, InvalidInput, Linear
 from shared.outbox import Row, Undelivered
 from shared.wording import ticket_url

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
-from shared.characters import LINE_BREAK, without_unprintable
+from shared.characters import printable
 
 # No tables, no widths and hardly a colour: the reader's program brings its own, light or dark, and right to left.
 FONT = "font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif;font-size:16px;line-height:1.5"
@@ -137,8 +137,3 @@ def _item_html(item: Item) -> str:
 
 def _html(text: str) -> str:
     return escape(printable(text)).replace("\n", "<br>\n").replace("  ", "&nbsp; ")
-
-
-def printable(text: str) -> str:
-    """Text with line feeds for all line breaks, and without what a reader cannot see."""
-    return without_unprintable(LINE_BREAK.sub("\n", text))

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from pydantic_core import to_json
 
+from shared.characters import INVISIBLE
 from shared.config import Mailbox, MailConfig
 from shared.domains import ascii_domain
 from shared.headers import POLICY, address_field, text_field, token_field
@@ -89,6 +90,6 @@ def _address(mailbox: Mailbox) -> Address:
         address = Address(name, local, ascii_domain(domain))
     except ValueError:
         address = Address()
-    if not (address.username and address.domain):
+    if not (address.username and address.domain) or INVISIBLE.search(address.username):
         raise Undelivered("the address is none that mail can go to", permanent=True)
     return address

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
+from shared.characters import is_blank
 from shared.errors import FieldError, Invalid, Malformed
 
 # Looking for plugins, Pydantic reads the metadata of every installed package before it builds its first model.
@@ -75,7 +76,7 @@ def parse_query(model: type[Q], pairs: Iterable[tuple[str, str]]) -> Q:
     values: dict[str, Any] = defaultdict(list)
     context: dict[str, list[str]] = defaultdict(list)
     for name, value in pairs:
-        if value.strip():
+        if not is_blank(value):
             prefix, dot, key = name.partition(".")
             (context[key] if dot and prefix == "context" else values[name]).append(value)
     try:

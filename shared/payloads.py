@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, ValidationInfo, field_validator
 
+from shared.characters import is_blank
 from shared.fields import (
     Attachments,
     Context,
@@ -236,4 +237,4 @@ class Unsigned(Body):
 
 def as_subject(text: str) -> str:
     """Its first line, as long as a subject may be."""
-    return next((line.strip() for line in text.splitlines() if line.strip()), text)[:LONGEST_SUBJECT]
+    return next((line.strip() for line in text.splitlines() if not is_blank(line)), text)[:LONGEST_SUBJECT]
