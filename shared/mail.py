@@ -11,6 +11,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime
 from hashlib import sha256
 from typing import NamedTuple
+from urllib.parse import quote
 
 from pydantic_core import to_json
 
@@ -71,7 +72,7 @@ def mail_of(row: Row, config: MailConfig) -> Mail:
         subject=cut(one_line(subject_of(row.kind, payload)), LONGEST_SUBJECT),
         text=as_text(letter),
         html=as_html(letter),
-        headers=AUTOMATIC | _thread(row, payload, key, sender.domain),
+        headers=AUTOMATIC | _thread(row, payload, key, sender.domain) | _list(row.kind, config),
     )
 
 
@@ -81,6 +82,14 @@ def _thread(row: Row, payload: Payload, key: str, domain: str) -> dict[str, str]
     root = f"<{payload.ticket_id}@{domain}>"
     own = f"<{payload.ticket_id}.{row.id}@{domain}>"
     return {"Message-ID": own, "In-Reply-To": root, "References": root}
+
+
+def _list(kind: str, config: MailConfig) -> dict[str, str]:
+    """A digest comes again and again, so it says where to end that; mails on a ticket end with the ticket."""
+    if kind != "digest":
+        return {}
+    address = quote((config.reply_to or config.sender).address, safe="@")
+    return {"List-Unsubscribe": f"<mailto:{address}?subject=unsubscribe>"}
 
 
 def _address(mailbox: Mailbox) -> Address:
