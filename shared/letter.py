@@ -1,16 +1,22 @@
 """What a mail consists of, once as plain text and once as HTML."""
 
+import re
 from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
+from unicodedata import bidirectional
 
 from shared.characters import printable
+
+# In sentences only; both bodies come without them.
+ISOLATE, END_OF_ISOLATE = "\u2068", "\u2069"
 
 # No tables, no widths and hardly a colour: the reader's program brings its own, light or dark, and right to left.
 FONT = "font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif;font-size:16px;line-height:1.5"
 TITLE = "margin:0 0 16px;font-size:22px;line-height:1.3"
 PARAGRAPH = "margin:0 0 16px"
-QUOTE = "margin:0 0 16px;padding:12px 16px;border:1px solid #8a949e;border-radius:4px"
+# Each line in its own direction, where the program knows how; by the first of them elsewhere (dir="auto").
+QUOTE = "unicode-bidi:plaintext;margin:0 0 16px;padding:12px 16px;border:1px solid #8a949e;border-radius:4px"
 BUTTON = "font-weight:bold;text-decoration:underline"
 ITEM = "margin:0 0 12px"
 LINK = "font-weight:bold"
@@ -29,7 +35,7 @@ PAGE = """\
 </head>
 <body style="margin:0;padding:24px 16px;{font}">
 <div style="max-width:600px;margin:0 auto;overflow-wrap:anywhere;word-wrap:break-word">
-<h1 dir="auto" style="{title_style}">{title}</h1>
+<h1 dir="auto" style="{title_style}">{headline}</h1>
 {body}
 <p dir="auto" style="{footer_style};{small}">{footer}</p>
 </div>
@@ -82,6 +88,12 @@ def one_line(text: str) -> str:
     return " ".join(filter(None, map(str.strip, lines)))
 
 
+def isolated(name: str) -> str:
+    """Marks a name from right to left inside a sentence; `name` is one line, and so has no such marks."""
+    right_to_left = any(bidirectional(character) in ("R", "AL") for character in name)
+    return f"{ISOLATE}{name}{END_OF_ISOLATE}" if right_to_left else name
+
+
 def cut(line: str, longest: int) -> str:
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
 
@@ -95,6 +107,7 @@ def as_html(letter: Letter) -> str:
     return PAGE.format(
         language=_html(letter.language),
         title=_html(letter.title),
+        headline=_sentence_html(letter.title),
         body="\n".join(_block_html(block) for block in letter.blocks),
         footer=_html(letter.footer),
         font=FONT,
@@ -119,7 +132,7 @@ def _block_text(block: Block) -> str:
 def _block_html(block: Block) -> str:
     match block:
         case Paragraph(text):
-            return f'<p dir="auto" style="{PARAGRAPH}">{_html(text)}</p>'
+            return f'<p dir="auto" style="{PARAGRAPH}">{_sentence_html(text)}</p>'
         case Quote(text):
             return f'<blockquote dir="auto" style="{QUOTE}">{_html(text)}</blockquote>'
         case Button(label, url):
@@ -131,8 +144,14 @@ def _block_html(block: Block) -> str:
 def _item_html(item: Item) -> str:
     return (
         f'<div style="{ITEM}"><a href="{_html(item.url)}" style="{LINK}">{_html(item.number)}</a>'
-        f'<div dir="auto">{_html(item.title)}</div><div style="{SMALL}">{_html(item.detail)}</div></div>'
+        f' <span dir="auto">{_html(item.title)}</span><br><span style="{SMALL}">{_html(item.detail)}</span></div>'
     )
+
+
+def _sentence_html(text: str) -> str:
+    """A sentence of ours, in which a name turns neither the sentence nor its punctuation."""
+    pieces = re.split(f"[{ISOLATE}{END_OF_ISOLATE}]", text)
+    return "".join(f"<bdi>{_html(p)}</bdi>" if n % 2 else _html(p) for n, p in enumerate(pieces))
 
 
 def _html(text: str) -> str:

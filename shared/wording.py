@@ -4,7 +4,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, model_validator
 
-from shared.letter import Block, Button, Item, Items, Letter, Paragraph, Quote, one_line
+from shared.letter import Block, Button, Item, Items, Letter, Paragraph, Quote, isolated, one_line
 
 Line = Annotated[str, AfterValidator(one_line)]
 
@@ -139,10 +139,10 @@ def letter_of(kind: str, payload: Payload, desk_url: str) -> Letter:
 def _to_requester(kind: str, payload: Payload, desk_url: str) -> Letter:
     came_to = payload.status or payload.decision or ("answered" if payload.body else None)
     words = TO_REQUESTER.get(f"{kind}.{came_to}") or TO_REQUESTER.get(kind, OTHERWISE)
-    filled_in = {"number": payload.ticket_number, "agent": payload.agent_name}
+    filled_in = {"number": payload.ticket_number, "agent": isolated(payload.agent_name)}
     quoted = payload.body or payload.resolution
     blocks: list[Block] = [
-        Paragraph(f"Hello {payload.to_name}," if payload.to_name else "Hello,"),
+        Paragraph(f"Hello {isolated(payload.to_name)}," if payload.to_name else "Hello,"),
         Paragraph(words.text.format(**filled_in)),
         *([Quote(quoted)] if quoted else []),
         _way_in(words.button, payload, desk_url),
@@ -177,7 +177,7 @@ def _digest(payload: Payload, desk_url: str) -> Letter:
     ]
     unlisted = sum(payload.counts.values()) - len(items)
     blocks: list[Block] = [
-        Paragraph(f"Hello {payload.to_name}," if payload.to_name else "Hello,"),
+        Paragraph(f"Hello {isolated(payload.to_name)}," if payload.to_name else "Hello,"),
         Paragraph(also),
         Items(items),
         *([Paragraph(f"And {unlisted:,} more, in your queue.")] if unlisted else []),

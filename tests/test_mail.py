@@ -224,11 +224,20 @@ def test_right_to_left_words_are_laid_out_right_to_left() -> None:
         bodies(made("agent_replied", TO_ADA | {"to_name": "ليلى", "agent_name": "سارة", "body": arabic}))[1]
     )
 
-    for text in (arabic, "Hello ليلى,"):
-        assert shown.directions[text] == "auto"
+    assert shown.directions[arabic] == "auto"
     news = {"kind": "created", "ticket_number": "SUP-00001", "subject": "استفسار (1)"}
     shown = Directions(bodies(made("digest", DIGEST | {"items": [news]}))[1])
     assert shown.directions["استفسار (1)"] == "auto"
+
+
+def test_a_name_from_right_to_left_turns_no_sentence_around() -> None:
+    named = TO_ADA | {"to_name": "ليلى", "agent_name": "سارة", "body": "Hello"}
+    text, html = bodies(made("agent_replied", named))
+
+    assert "<bdi>سارة</bdi> replied</h1>" in html
+    assert "Hello <bdi>ليلى</bdi>," in html
+    assert "<title>سارة replied</title>" in html
+    assert "Hello ليلى,\n\nسارة replied to your request SUP-00042:" in text
 
 
 def test_a_page_names_the_language_of_its_words() -> None:
