@@ -56,7 +56,7 @@ class HeaderPolicy(EmailPolicy):
         return super().fold_binary(name, value)
 
 
-POLICY = HeaderPolicy(linesep="\r\n", raise_on_defect=False)
+POLICY = HeaderPolicy(linesep="\r\n")
 
 
 def text_field(name: str, text: str) -> Field:
