@@ -10,6 +10,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from shared.errors import FieldError, Invalid, Malformed
+from shared.text import is_blank
 
 # Looking for plugins, Pydantic reads the metadata of every installed package before it builds its first model.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
@@ -84,7 +85,7 @@ def parse_query(model: type[Q], pairs: Iterable[tuple[str, str]]) -> Q:
     values: dict[str, Any] = defaultdict(list)
     context: dict[str, list[str]] = defaultdict(list)
     for name, value in pairs:
-        if value.strip():
+        if not is_blank(value):
             prefix, dot, key = name.partition(".")
             (context[key] if dot and prefix == "context" else values[name]).append(value)
     try:
