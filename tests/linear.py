@@ -37,7 +37,7 @@ class Linear:
         return self._client.post("/graphql", json={"query": query, "variables": variables}, headers=headers)
 
     def data(self, query: str, **variables: Any) -> Row:
-        """What a call gives that has to succeed."""
+        """Returns the data of a call that must succeed."""
         answer = self.call(query, **variables).json()
         assert "errors" not in answer, answer
         data: Row = answer["data"]
@@ -82,8 +82,8 @@ class Linear:
         finally:
             self._client.delete("/control/faults").raise_for_status()
 
-    def told(self) -> Row:
-        """The plan of faults, and how often what was called and injected under it."""
+    def counters(self) -> Row:
+        """Returns the plan of faults, and counts the calls and the injected faults under it."""
         counted: Row = self._client.get("/control/faults").json()
         return counted
 
@@ -94,7 +94,7 @@ class Linear:
 
 
 class Listener:
-    """Who webhooks go to: keeps what comes, and answers with one status after the other (200 when they are used up)."""
+    """Receives webhooks, and answers with one status after the other, then with 200."""
 
     def __init__(self, *statuses: int) -> None:
         self.heard: list[tuple[Message, bytes]] = []

@@ -1,4 +1,4 @@
-"""What imports what: each wing stands on those below it alone, and no folder is a heap."""
+"""Holds the modules to their layers: each part imports from below alone, and no folder is a heap."""
 
 import ast
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What comes back from Linear: an engineer's decisions and words, however often, late or out of order they arrive."""
+"""Receives Linear's webhooks: repeated, late or out of order."""
 
 import hashlib
 import hmac
@@ -48,8 +48,8 @@ class Webhooks:
     def moved(self, ticket: Ticket, name: str, kind: str, second: int = 1, **more: Any) -> dict[str, Any]:
         answer = self.send("Issue", issue(ticket, name, kind, second), **more)
         assert answer.status_code == 200, answer.text
-        told: dict[str, Any] = answer.json()
-        return told
+        body: dict[str, Any] = answer.json()
+        return body
 
     def commented(
         self, ticket: Ticket, body: str, comment_id: str | None = None, **more: Any
@@ -62,8 +62,8 @@ class Webhooks:
         }
         answer = self.send("Comment", data, "create", **more)
         assert answer.status_code == 200, answer.text
-        told: dict[str, Any] = answer.json()
-        return told
+        body: dict[str, Any] = answer.json()
+        return body
 
 
 def issue(ticket: Ticket, name: str, kind: str, second: int = 1) -> dict[str, Any]:
@@ -99,8 +99,8 @@ def call(stack: RunningStack, function: str) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {stack.identity_token(url)}"}
     answer = httpx.post(url, headers=headers, timeout=120, trust_env=False)
     assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+    body: dict[str, Any] = answer.json()
+    return body
 
 
 def status(api: Client, agent: Person, ticket: Ticket) -> str:
@@ -136,7 +136,9 @@ def test_an_issue_that_an_engineer_finishes_resolves_the_ticket_and_mails_the_cu
     ))  # fmt: skip
     call(stack, "linear-forward")
     assert linear.state(ticket["ticket_id"]) == "Done"
-    assert linear.told()["calls"].get("issueUpdate", 0) == 0, "what came from Linear does not go back there"
+    assert linear.counters()["calls"].get("issueUpdate", 0) == 0, (
+        "what came from Linear does not go back there"
+    )
 
 
 def finish(linear: Linear, ticket: Ticket) -> None:
@@ -230,7 +232,7 @@ def test_our_own_comment_does_not_come_back(
     api(customer).post(f"/add-message/{ticket['ticket_id']}", json={"body": "Any news?"})
     call(stack, "linear-forward")
     assert len(linear.comments(ticket["ticket_id"])) == 1
-    until(lambda: linear.told()["webhooks"].get("delivered", 1) >= 0)
+    until(lambda: linear.counters()["webhooks"].get("delivered", 1) >= 0)
     call(stack, "linear-forward")
     assert notes(api, agent, ticket) == []
 

@@ -1,4 +1,4 @@
-"""What whoever talks to Linear can rely on locally."""
+"""Tests the fake of Linear as its clients use it."""
 
 import hashlib
 import hmac
@@ -218,8 +218,8 @@ def test_a_call_that_is_committed_can_lose_its_answer(linear: Linear) -> None:
             linear.create("lost")
         assert [issue["title"] for issue in linear.records("Issue")] == ["lost"]
         linear.create("and another")
-        assert linear.told()["calls"] == {"issueCreate": 2}
-        assert linear.told()["injected"] == {"drop": 1}
+        assert linear.counters()["calls"] == {"issueCreate": 2}
+        assert linear.counters()["injected"] == {"drop": 1}
 
 
 def test_a_call_can_fail_before_anything_is_done(linear: Linear) -> None:
@@ -340,7 +340,7 @@ def test_a_webhook_that_does_not_arrive_is_sent_again_as_it_was(linear: Linear) 
         linear.hook(desk.url, resourceTypes=["Issue"])
         linear.create()
         desk.wait(3)
-        told = linear.told()["webhooks"]
+        told = linear.counters()["webhooks"]
     assert len({(headers["Linear-Delivery"], body) for headers, body in desk.heard}) == 1
     assert told["failed"] >= 2
 
@@ -477,7 +477,7 @@ def test_a_key_in_the_environment_means_the_real_linear(stack: RunningStack) -> 
 
 
 def departures(ours: GraphQLSchema, real: GraphQLSchema) -> list[str]:
-    """Where a schema says something that the other does not, or leaves out what the other demands."""
+    """Lists the differences of a schema from the other one."""
     found = []
     for name, mine in ours.type_map.items():
         theirs = real.type_map.get(name)
