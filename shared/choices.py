@@ -1,4 +1,4 @@
-"""Lists the values that a status, a priority and the like can have; the database's CHECKs hold the same ones."""
+"""Lists the values of statuses, priorities and the like. The database's CHECKs hold the same ones."""
 
 from typing import Literal, get_args
 

@@ -1,4 +1,4 @@
-"""Changes tickets, decides escalations, reviews feedback, sweeps SLAs and retries dead letters, for agents and admins."""
+"""Lets agents and admins change tickets, decide escalations, review feedback and retry dead letters."""
 
 from typing import Any
 

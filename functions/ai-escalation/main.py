@@ -13,7 +13,10 @@ from shared.triage.verdict import Verdict
 from shared.triage.wishes import wish_of
 
 ESCALATION_OFFER = "This sounds like something for a person. Shall I pass our conversation on to our team?"
-COMPANION_HELP = "I can file something for you: say “report bug”, “I have feedback” or “feature request”, and what it is about."
+COMPANION_HELP = (
+    "I can file something for you: say “report bug”, “I have feedback” or “feature request”,"
+    " and what it is about."
+)
 
 
 async def transfer(call: Call) -> Answer:

@@ -1,4 +1,4 @@
-"""Receives signed webhooks: changes of issues in Linear, and tickets, conversations and feedback of partners."""
+"""Receives signed webhooks: changes of Linear's issues, and tickets, transfers and feedback of partners."""
 
 from pydantic import ValidationError
 from pydantic_core import from_json

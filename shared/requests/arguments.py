@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
 
 from pydantic import AliasChoices, BaseModel
 
-# Looking for plugins, Pydantic reads the metadata of every installed package before it builds its first model.
+# Looking for plugins, Pydantic would read every installed package's metadata at its first model.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 M = TypeVar("M")
@@ -33,7 +33,7 @@ InContext = Annotated[T, ContextField()]
 class Arguments(BaseModel):
     """Becomes the arguments of an RPC, field by field.
 
-    Several fields may share an argument: the first one with a value is sent, own fields before inherited ones.
+    Several fields may share an argument. The first one with a value is sent, own before inherited ones.
     """
 
     # The path of the model in the request, with its dot.

@@ -1,6 +1,6 @@
-"""Models the requests of ai-escalation: conversations with an assistant, in the shapes that chat systems store.
+"""Models the requests of ai-escalation: conversations with an assistant, as chat systems store them.
 
-Keys are camelCase or snake_case. The fields of a message go by several names, and its other fields are ignored.
+Keys are camelCase or snake_case. A message's fields go by several names, and its other fields are ignored.
 Prompts and the answers of tools are left out.
 """
 

@@ -17,7 +17,8 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IG
 _LETTER = r"[^\s\x00-\x1f\x7f@<>(),;:\\\"\[\]]"
 EMAIL = re.compile(rf"{_LETTER}+@{_LETTER}+\.(?:(?!\.){_LETTER})+")
 WEB_ADDRESS = re.compile(
-    r"(https://([^/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])|http://(localhost|127\.0\.0\.1|\[::1\]))(:[0-9]{1,5})?([/?#].*)?"
+    r"(https://([^/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])|http://(localhost|127\.0\.0\.1|\[::1\]))"
+    r"(:[0-9]{1,5})?([/?#].*)?"
 )
 NOT_IN_WEB_ADDRESS = re.compile(r"[\x00-\x1f\x7f-\x9f\s\"<>\\^`{|}]")
 CONTEXT_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")

@@ -21,7 +21,7 @@ Note = Annotated[str, Field(min_length=1, max_length=2000), Stored]
 
 
 class Change(Body):
-    """A field that is left out stays as it is; null takes an assignment or a resolution away."""
+    """Changes the fields that are sent; null removes an assignment or a resolution."""
 
     status: Status | None = None
     priority: Priority | None = None

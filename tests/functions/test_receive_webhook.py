@@ -62,8 +62,8 @@ class Webhooks:
         }
         answer = self.send("Comment", data, "create", **more)
         assert answer.status_code == 200, answer.text
-        body: dict[str, Any] = answer.json()
-        return body
+        result: dict[str, Any] = answer.json()
+        return result
 
 
 def issue(ticket: Ticket, name: str, kind: str, second: int = 1) -> dict[str, Any]:
