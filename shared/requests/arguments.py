@@ -8,7 +8,7 @@ from collections import defaultdict
 from functools import cache
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
 
-from pydantic import AliasChoices, BaseModel
+from pydantic import AliasChoices, BaseModel, ConfigDict
 
 # Looking for plugins, Pydantic would read every installed package's metadata at its first model.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
@@ -35,6 +35,8 @@ class Arguments(BaseModel):
 
     Several fields may share an argument. The first one with a value is sent, own before inherited ones.
     """
+
+    model_config = ConfigDict(defer_build=True)
 
     # The path of the model in the request, with its dot.
     path_prefix: ClassVar[str] = ""
