@@ -14,7 +14,7 @@ from shared.requests.updates import (
     FeedbackReview,
     TicketChange,
 )
-from shared.sla_sweep import swept
+from shared.sla_sweep import run_sweep
 
 # Half of the function's timeout of 30 s: an agent waits for the response, and can ask again.
 SWEEP_S = 15
@@ -48,7 +48,7 @@ async def change_tickets(call: Call) -> Answer:
 
 
 async def check_slas(call: Call) -> Answer:
-    return await swept(lambda arguments: call.rpc("sweep", arguments), SWEEP_S)
+    return await run_sweep(lambda arguments: call.rpc("sweep", arguments), SWEEP_S)
 
 
 async def list_dead_letters(call: Call) -> Answer:

@@ -1,37 +1,44 @@
 """What a mail consists of, once as plain text and once as HTML."""
 
+import re
 from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
+from unicodedata import bidirectional
 
 from shared.text import printable
 
-FONT = "font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
+# In sentences only; both bodies come without them.
+ISOLATE, END_OF_ISOLATE = "\u2068", "\u2069"
+
+# No tables, no widths and hardly a colour: the reader's program brings its own, light or dark, and right to left.
+FONT = "font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif;font-size:16px;line-height:1.5"
+TITLE = "margin:0 0 16px;font-size:22px;line-height:1.3"
 PARAGRAPH = "margin:0 0 16px"
-QUOTE = "margin:0 0 16px;padding:12px 16px;background:#f4f6f8;border-left:4px solid #c3ccd6;border-radius:4px"
-BUTTON = (
-    "display:inline-block;padding:10px 20px;background:#1d4f91;color:#ffffff;text-decoration:none;"
-    "border-radius:6px;font-weight:600"
-)
-ITEM = "padding:10px 0;border-top:1px solid #e3e8ed;vertical-align:top"
-LINK = "color:#1d4f91;text-decoration:none;font-weight:600"
-SMALL = "font-size:13px;line-height:1.5;color:#66717d"
+# Each line in its own direction, where the program knows how; by the first of them elsewhere (dir="auto").
+QUOTE = "unicode-bidi:plaintext;margin:0 0 16px;padding:12px 16px;border:1px solid #8a949e;border-radius:4px"
+BUTTON = "font-weight:bold;text-decoration:underline"
+ITEM = "margin:0 0 12px"
+LINK = "font-weight:bold"
+SMALL = "font-size:13px;line-height:1.5"
+FOOTER = "margin:24px 0 0;padding:12px 0 0;border-top:1px solid #8a949e"
 PAGE = """\
 <!DOCTYPE html>
-<html lang="en">
+<html lang="{language}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="supported-color-schemes" content="light dark">
 <title>{title}</title>
+<style>:root {{ color-scheme: light dark; supported-color-schemes: light dark; }}</style>
 </head>
-<body style="margin:0;padding:24px 12px;background:#eef1f4;{font};font-size:16px;line-height:1.5;color:#1c2530">
-<table role="presentation" align="center" width="100%" style="max-width:600px;border-collapse:collapse">
-<tr><td style="padding:32px 32px 16px;background:#ffffff;border-radius:8px;overflow-wrap:anywhere">
-<h1 style="margin:0 0 16px;font-size:22px;line-height:1.3">{title}</h1>
+<body style="margin:0;padding:24px 16px;{font}">
+<div style="max-width:600px;margin:0 auto;overflow-wrap:anywhere;word-wrap:break-word">
+<h1 dir="auto" style="{title_style}">{headline}</h1>
 {body}
-</td></tr>
-<tr><td style="padding:16px 32px;{small}">{footer}</td></tr>
-</table>
+<p dir="auto" style="{footer_style};{small}">{footer}</p>
+</div>
 </body>
 </html>
 """
@@ -72,6 +79,13 @@ class Letter(NamedTuple):
     title: str
     blocks: Sequence[Block]
     footer: str
+    language: str = "en"
+
+
+def isolated(name: str) -> str:
+    """Marks a name from right to left inside a sentence; `name` is one line, and so has no such marks."""
+    right_to_left = any(bidirectional(character) in ("R", "AL") for character in name)
+    return f"{ISOLATE}{name}{END_OF_ISOLATE}" if right_to_left else name
 
 
 def as_text(letter: Letter) -> str:
@@ -81,10 +95,14 @@ def as_text(letter: Letter) -> str:
 
 def as_html(letter: Letter) -> str:
     return PAGE.format(
+        language=_html(letter.language),
         title=_html(letter.title),
+        headline=_sentence_html(letter.title),
         body="\n".join(_block_html(block) for block in letter.blocks),
         footer=_html(letter.footer),
         font=FONT,
+        title_style=TITLE,
+        footer_style=FOOTER,
         small=SMALL,
     )
 
@@ -94,7 +112,7 @@ def _block_text(block: Block) -> str:
         case Paragraph(text):
             return text
         case Quote(text):
-            return "\n".join(f"> {line}".rstrip() for line in text.splitlines())
+            return "\n".join(f"> {line}".rstrip() for line in printable(text).splitlines())
         case Button(label, url):
             return f"{label}: {url}"
         case Items(items):
@@ -104,21 +122,26 @@ def _block_text(block: Block) -> str:
 def _block_html(block: Block) -> str:
     match block:
         case Paragraph(text):
-            return f'<p style="{PARAGRAPH}">{_html(text)}</p>'
+            return f'<p dir="auto" style="{PARAGRAPH}">{_sentence_html(text)}</p>'
         case Quote(text):
-            return f'<div style="{QUOTE}">{_html(text)}</div>'
+            return f'<blockquote dir="auto" style="{QUOTE}">{_html(text)}</blockquote>'
         case Button(label, url):
             return f'<p style="{PARAGRAPH}"><a href="{_html(url)}" style="{BUTTON}">{_html(label)}</a></p>'
         case Items(items):
-            rows = "\n".join(_item_html(item) for item in items)
-            return f'<table role="presentation" width="100%" style="border-collapse:collapse;{PARAGRAPH}">\n{rows}\n</table>'
+            return "\n".join(map(_item_html, items))
 
 
 def _item_html(item: Item) -> str:
     return (
-        f'<tr><td style="{ITEM}"><a href="{_html(item.url)}" style="{LINK}">{_html(item.number)}</a>'
-        f' {_html(item.title)}<br><span style="{SMALL}">{_html(item.detail)}</span></td></tr>'
+        f'<div style="{ITEM}"><a href="{_html(item.url)}" style="{LINK}">{_html(item.number)}</a>'
+        f' <span dir="auto">{_html(item.title)}</span><br><span style="{SMALL}">{_html(item.detail)}</span></div>'
     )
+
+
+def _sentence_html(text: str) -> str:
+    """A sentence of ours, in which a name turns neither the sentence nor its punctuation."""
+    pieces = re.split(f"[{ISOLATE}{END_OF_ISOLATE}]", text)
+    return "".join(f"<bdi>{_html(p)}</bdi>" if n % 2 else _html(p) for n, p in enumerate(pieces))
 
 
 def _html(text: str) -> str:

@@ -6,28 +6,25 @@ arrived, and whether a provider replaced their own ids, makes no difference then
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from email.headerregistry import Address, HeaderRegistry, MessageIDHeader
+from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
 from email.utils import format_datetime
 from hashlib import sha256
 from typing import NamedTuple
+from urllib.parse import quote
 
 from pydantic_core import to_json
 
 from shared.config import Mailbox, MailConfig
+from shared.domains import ascii_domain
+from shared.mail.headers import POLICY, address_field, text_field, token_field
 from shared.mail.layout import as_html, as_text
 from shared.mail.texts import Payload, letter_of, subject_of
 from shared.outbox import Row, Undelivered
-from shared.text import cut, one_line
+from shared.text import INVISIBLE, cut, one_line
 
 LONGEST_NAME = 100
 LONGEST_SUBJECT = 200
-# Without this, ids that are longer than a line come out encoded, and no mail program knows them again.
-IDS = HeaderRegistry()
-for name in ("In-Reply-To", "References"):
-    IDS.map_to_type(name, MessageIDHeader)  # type: ignore[arg-type]  # the registry itself adds the base class
-POLICY = SMTP.clone(header_factory=IDS)
 # Nobody's holiday notice shall answer; bounces shall come.
 AUTOMATIC = {"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "OOF, AutoReply"}
 
@@ -45,14 +42,14 @@ class Mail(NamedTuple):
 
     def message(self) -> EmailMessage:
         message = EmailMessage(policy=POLICY)
-        message["From"] = self.sender
-        message["To"] = self.to
+        message["From"] = address_field("From", self.sender)
+        message["To"] = address_field("To", self.to)
         if self.reply_to:
-            message["Reply-To"] = self.reply_to
-        message["Subject"] = self.subject
-        message["Date"] = format_datetime(datetime.now(UTC))
+            message["Reply-To"] = address_field("Reply-To", self.reply_to)
+        message["Subject"] = text_field("Subject", self.subject)
+        message["Date"] = token_field("Date", format_datetime(datetime.now(UTC)))
         for name, value in self.headers.items():
-            message[name] = value
+            message[name] = token_field(name, value)
         message.set_content(self.text)
         message.add_alternative(self.html, subtype="html")
         return message
@@ -75,7 +72,7 @@ def mail_of(row: Row, config: MailConfig) -> Mail:
         subject=cut(one_line(subject_of(row.kind, payload)), LONGEST_SUBJECT),
         text=as_text(letter),
         html=as_html(letter),
-        headers=AUTOMATIC | _thread(row, payload, key, sender.domain),
+        headers=AUTOMATIC | _thread(row, payload, key, sender.domain) | _list(row.kind, config),
     )
 
 
@@ -87,13 +84,21 @@ def _thread(row: Row, payload: Payload, key: str, domain: str) -> dict[str, str]
     return {"Message-ID": own, "In-Reply-To": root, "References": root}
 
 
+def _list(kind: str, config: MailConfig) -> dict[str, str]:
+    """A digest comes again and again, so it says where to end that; mails on a ticket end with the ticket."""
+    if kind != "digest":
+        return {}
+    address = quote((config.reply_to or config.sender).address, safe="@")
+    return {"List-Unsubscribe": f"<mailto:{address}?subject=unsubscribe>"}
+
+
 def _address(mailbox: Mailbox) -> Address:
     local, _, domain = mailbox.address.rpartition("@")
     name = cut(one_line(mailbox.name), LONGEST_NAME)
     try:
-        address = Address(name, local, domain.encode("idna").decode())
+        address = Address(name, local, ascii_domain(domain))
     except ValueError:
         address = Address()
-    if not (address.username and address.domain):
+    if not (address.username and address.domain) or INVISIBLE.search(address.username):
         raise Undelivered("the address is none that mail can go to", permanent=True)
     return address

@@ -21,6 +21,7 @@ from typing import Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from shared.errors import NotConfigured
+from shared.mail.headers import addr_spec
 from shared.mail.message import Mail
 from shared.outbox import Undelivered
 
@@ -64,7 +65,7 @@ class Smtp:
     def _send(self, mail: Mail) -> None:
         connection = self._connected(mail.sender.domain)
         try:
-            connection.send_message(mail.message(), mail.sender.addr_spec, [mail.to.addr_spec])
+            connection.send_message(mail.message(), addr_spec(mail.sender), [addr_spec(mail.to)])
         except SMTPRecipientsRefused as refusal:
             [(code, text)] = refusal.recipients.values()
             raise _refused("the recipient", code, text) from None

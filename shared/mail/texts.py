@@ -1,27 +1,38 @@
 """The words of every mail. Who wants another tone or another language changes this module and no other."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, model_validator
 
 from shared.config import ticket_url
-from shared.mail.layout import Block, Button, Item, Items, Letter, Paragraph, Quote
+from shared.mail.layout import Block, Button, Item, Items, Letter, Paragraph, Quote, isolated
 from shared.text import one_line
 
 Line = Annotated[str, AfterValidator(one_line)]
 
 
-class News(BaseModel):
+class Frozen(BaseModel):
+    """JSON from the database, where null and a missing key are the same."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        return (
+            {key: val for key, val in value.items() if val is not None} if isinstance(value, dict) else value
+        )
+
+
+class News(Frozen):
     """One line of a digest."""
 
     kind: str
     ticket_number: str
-    subject: Line
-    status: str
-    priority: str
+    subject: Line = ""
+    status: str = ""
+    priority: str = ""
 
 
-class Payload(BaseModel):
+class Payload(Frozen):
     """What the database froze for a mail: to the requester of a ticket, or a digest for staff."""
 
     to: str
@@ -130,10 +141,10 @@ def letter_of(kind: str, payload: Payload, desk_url: str) -> Letter:
 def _to_requester(kind: str, payload: Payload, desk_url: str) -> Letter:
     came_to = payload.status or payload.decision or ("answered" if payload.body else None)
     words = TO_REQUESTER.get(f"{kind}.{came_to}") or TO_REQUESTER.get(kind, OTHERWISE)
-    filled_in = {"number": payload.ticket_number, "agent": payload.agent_name}
+    filled_in = {"number": payload.ticket_number, "agent": isolated(payload.agent_name)}
     quoted = payload.body or payload.resolution
     blocks: list[Block] = [
-        Paragraph(f"Hello {payload.to_name}," if payload.to_name else "Hello,"),
+        Paragraph(f"Hello {isolated(payload.to_name)}," if payload.to_name else "Hello,"),
         Paragraph(words.text.format(**filled_in)),
         *([Quote(quoted)] if quoted else []),
         _way_in(words.button, payload, desk_url),
@@ -168,7 +179,7 @@ def _digest(payload: Payload, desk_url: str) -> Letter:
     ]
     unlisted = sum(payload.counts.values()) - len(items)
     blocks: list[Block] = [
-        Paragraph(f"Hello {payload.to_name}," if payload.to_name else "Hello,"),
+        Paragraph(f"Hello {isolated(payload.to_name)}," if payload.to_name else "Hello,"),
         Paragraph(also),
         Items(items),
         *([Paragraph(f"And {unlisted:,} more, in your queue.")] if unlisted else []),

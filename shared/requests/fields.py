@@ -9,6 +9,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import to_json
 
 from shared import choices
+from shared.domains import ascii_domain
+from shared.text import INVISIBLE, UNPRINTABLE, is_blank, printable
 
 T = TypeVar("T")
 
@@ -17,7 +19,7 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IG
 _LETTER = r"[^\s\x00-\x1f\x7f@<>(),;:\\\"\[\]]"
 EMAIL = re.compile(rf"{_LETTER}+@{_LETTER}+\.(?:(?!\.){_LETTER})+")
 WEB_ADDRESS = re.compile(
-    r"(https://([^/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])|http://(localhost|127\.0\.0\.1|\[::1\]))"
+    r"(?P<origin>https://([^/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])|http://(localhost|127\.0\.0\.1|\[::1\]))"
     r"(:[0-9]{1,5})?([/?#].*)?"
 )
 NOT_IN_WEB_ADDRESS = re.compile(r"[\x00-\x1f\x7f-\x9f\s\"<>\\^`{|}]")
@@ -37,12 +39,25 @@ STATUS_ALIASES = dict.fromkeys(
 def _storable(text: str) -> str:
     if "\x00" in text:
         raise ValueError("must not hold the NUL character (U+0000)")
+    if text and is_blank(text):
+        raise ValueError("must not be blank")
     return text
 
 
+def _name(text: str) -> str:
+    return printable(text).strip()
+
+
 def _email(text: str) -> str:
+    local, _, domain = text.rpartition("@")
+    if INVISIBLE.search(local):
+        raise ValueError("must not hold invisible characters before the @; please type the address anew")
     if not EMAIL.fullmatch(text):
         raise ValueError("must be an e-mail address")
+    try:
+        ascii_domain(domain)
+    except ValueError:
+        raise ValueError("must be an e-mail address with a valid domain") from None
     return text
 
 
@@ -53,8 +68,11 @@ def _id(text: str) -> str:
 
 
 def _web_address(text: str) -> str:
-    if not WEB_ADDRESS.fullmatch(text) or NOT_IN_WEB_ADDRESS.search(text):
+    found = WEB_ADDRESS.fullmatch(text)
+    if not found or NOT_IN_WEB_ADDRESS.search(text):
         raise ValueError("must be an https:// URL")
+    if INVISIBLE.search(found["origin"]) or UNPRINTABLE.search(text):
+        raise ValueError("must not hold invisible characters")
     return text
 
 
@@ -73,7 +91,7 @@ def _scalar(value: object) -> object:
 
 
 def _blank_to_none(value: object) -> object:
-    return None if isinstance(value, str) and not value.strip() else value
+    return None if isinstance(value, str) and is_blank(value) else value
 
 
 def _json_as_text(value: object) -> object:
@@ -103,14 +121,14 @@ def _moment(text: str) -> str:
 
 def as_subject(text: str) -> str:
     """Returns the first line that is not blank, cut to the length of a subject."""
-    return next((line.strip() for line in text.splitlines() if line.strip()), text)[:MAX_SUBJECT]
+    return next((line.strip() for line in text.splitlines() if not is_blank(line)), text)[:MAX_SUBJECT]
 
 
 Stored = AfterValidator(_storable)
 
 Maybe = Annotated[T | None, BeforeValidator(_blank_to_none)]
 Short = Annotated[str, Field(min_length=1, max_length=255), Stored]
-Name = Annotated[str, Field(min_length=1, max_length=200), Stored]
+Name = Annotated[str, Field(min_length=1, max_length=200), Stored, AfterValidator(_name)]
 Subject = Annotated[str, Field(min_length=1, max_length=MAX_SUBJECT), Stored]
 Long = Annotated[str, Field(min_length=1, max_length=10_000), Stored]
 LongOrJson = Annotated[Long, BeforeValidator(_json_as_text)]

@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from shared.errors import FieldError, Invalid, Malformed
 from shared.requests.arguments import Arguments
+from shared.text import is_blank
 
 MAX_ERROR_FIELDS = 50
 MAX_ERROR_PATH = 200
@@ -86,7 +87,7 @@ def parse_query(model: type[Q], pairs: Iterable[tuple[str, str]]) -> Q:
     values: dict[str, Any] = defaultdict(list)
     context: dict[str, list[str]] = defaultdict(list)
     for name, value in pairs:
-        if value.strip():
+        if not is_blank(value):
             prefix, dot, key = name.partition(".")
             (context[key] if dot and prefix == "context" else values[name]).append(value)
     try:

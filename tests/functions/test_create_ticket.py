@@ -167,6 +167,10 @@ class TestWithoutSigningIn:
     def test_an_email_address_is_needed(self, api: Client) -> None:
         assert_problem(send(api(None), "contact", email=None), 422, "invalid", "payload.email")
 
+    @pytest.mark.parametrize("email", ["\u200banna@example.com", "anna@exam\u202eple.com"])
+    def test_an_address_that_hides_something_is_refused(self, api: Client, email: str) -> None:
+        assert_problem(send(api(None), "contact", email=email), 422, "invalid", "payload.email")
+
     @pytest.mark.parametrize("kind", ["chatbot", "other", "bug", "support", "feedback"])
     def test_nothing_else_is_taken(self, kind: str, api: Client) -> None:
         response = send(api(None), kind)

@@ -12,7 +12,7 @@ from deploy.table import ROOT
 SHARED = ROOT / "shared"
 # From the ground up: whatever stands on one line imports from lines above it, a wing also from itself.
 LAYERS = (
-    ("shared.choices", "shared.text", "shared.errors"),
+    ("shared.choices", "shared.text", "shared.domains", "shared.errors"),
     ("shared.config",),
     ("shared.logs", "shared.store"),
     ("shared.outbox", "shared.sla_sweep"),

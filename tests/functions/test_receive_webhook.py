@@ -23,7 +23,7 @@ LATER = "2999-01-01T00:00:0{}.000Z"
 
 
 class Webhooks:
-    """Linear's webhooks as they arrive, without waiting for the double to send them."""
+    """Linear's webhooks as they arrive, without waiting for the fake to send them."""
 
     def __init__(self, stack: RunningStack) -> None:
         self._url = f"{stack.functions_url}/receive-webhook/linear"

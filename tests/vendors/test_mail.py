@@ -1,5 +1,7 @@
+# ruff: noqa: RUF001
 """Composes mails from arbitrary texts and rows."""
 
+import re
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -10,6 +12,7 @@ import pytest
 
 from shared.config import MailConfig, load_mail
 from shared.errors import NotConfigured
+from shared.mail.layout import Letter, as_html
 from shared.mail.message import mail_of
 from shared.mail.texts import TO_REQUESTER
 from shared.outbox import Row, Undelivered
@@ -131,6 +134,126 @@ def test_a_line_break_in_a_name_or_a_subject_begins_no_header(field: str, line_b
     assert "\nBcc" not in bodies(mail)[0]
 
 
+BREAKS = ["\r\n", "\n", "\r", "\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e"]
+
+
+@pytest.mark.parametrize("line_break", BREAKS)
+@pytest.mark.parametrize("field", ["body", "resolution"])
+def test_text_and_html_break_lines_at_the_same_characters(field: str, line_break: str) -> None:
+    text, html = bodies(made("agent_replied", TO_ADA | {field: f"Step one.{line_break}Step two."}))
+
+    assert "> Step one.\n> Step two.\n" in text
+    assert "Step one.<br>\nStep two." in html
+
+
+@pytest.mark.parametrize("break_in_title", BREAKS)
+def test_a_line_break_in_a_digests_subject_glues_no_words(break_in_title: str) -> None:
+    news = {"kind": "created", "ticket_number": "SUP-00001", "subject": f"Step one{break_in_title}two"}
+    for body in bodies(made("digest", DIGEST | {"items": [news]})):
+        assert "Step one two" in body
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "\u061c",
+        "\u200b",
+        "\ufeff",
+        "\u2060",
+        "\u2064",
+        "\u3164",
+        "\u180e",
+        "\u115f",
+        "\U000e0041",
+        "\U000e0020",
+        "\u202e",
+    ],
+)
+def test_what_nobody_sees_is_in_no_mail(hidden: str) -> None:
+    mail = made(
+        "agent_replied",
+        TO_ADA | {"to_name": f"A{hidden}da", "subject": f"Char{hidden}ged", "body": f"By{hidden}e"},
+    )
+
+    assert str(mail["To"]) == "Ada <ada@example.com>"
+    assert mail["Subject"] == "[SUP-00042] Charged"
+    assert "> Bye\n" in bodies(mail)[0]
+    assert hidden not in "".join(bodies(mail))
+
+
+@pytest.mark.parametrize(
+    "text", ["👩‍👩‍👧", "می‌خواهم", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "❤️", "葛󠄀城", "क्‍ष", "Donau\u00addampf", "Une erreur\u00a0: a　b"]
+)
+def test_what_shapes_the_letters_around_it_stays(text: str) -> None:
+    mail = made("agent_replied", TO_ADA | {"to_name": text, "subject": text, "body": text})
+
+    assert mail["To"].addresses[0].display_name == text
+    assert mail["Subject"] == f"[SUP-00042] {text}"
+    for body in bodies(mail):
+        assert text in body
+
+
+class Directions(HTMLParser):
+    """The direction that each text of a page is laid out in, and the page's language."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self._open: list[str | None] = []
+        self.directions: dict[str, str | None] = {}
+        self.language: str | None = None
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag == "html":
+            self.language = given.get("lang")
+        if tag not in ("meta", "br"):
+            self._open.append(given.get("dir") or (self._open[-1] if self._open else None))
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open.pop()
+
+    def handle_data(self, data: str) -> None:
+        if data.strip():
+            self.directions[data.strip()] = self._open[-1]
+
+
+def test_right_to_left_words_are_laid_out_right_to_left() -> None:
+    arabic = "مرحبًا، رقم الطلب 4512 (Premium) تم إلغاؤه."
+    shown = Directions(
+        bodies(made("agent_replied", TO_ADA | {"to_name": "ليلى", "agent_name": "سارة", "body": arabic}))[1]
+    )
+
+    assert shown.directions[arabic] == "auto"
+    news = {"kind": "created", "ticket_number": "SUP-00001", "subject": "استفسار (1)"}
+    shown = Directions(bodies(made("digest", DIGEST | {"items": [news]}))[1])
+    assert shown.directions["استفسار (1)"] == "auto"
+
+
+def test_a_name_from_right_to_left_turns_no_sentence_around() -> None:
+    named = TO_ADA | {"to_name": "ليلى", "agent_name": "سارة", "body": "Hello"}
+    text, html = bodies(made("agent_replied", named))
+
+    assert "<bdi>سارة</bdi> replied</h1>" in html
+    assert "Hello <bdi>ليلى</bdi>," in html
+    assert "<title>سارة replied</title>" in html
+    assert "Hello ليلى,\n\nسارة replied to your request SUP-00042:" in text
+
+
+def test_a_page_names_the_language_of_its_words() -> None:
+    assert Directions(as_html(Letter("Hello", [], "Bye"))).language == "en"
+    assert Directions(as_html(Letter("Hallo", [], "Tschüss", language="de"))).language == "de"
+
+
+def test_a_mail_keeps_to_the_colours_of_its_reader() -> None:
+    html = bodies(made("agent_replied", TO_ADA | {"body": "Hello"}))[1]
+
+    assert '<meta name="color-scheme" content="light dark">' in html
+    assert "background" not in html
+    assert re.search(r"[;\"]color:", html) is None
+    assert "table" not in Tags(html).tags
+
+
 def test_characters_that_turn_the_direction_of_text_are_left_out() -> None:
     mail = made("agent_replied", TO_ADA | {"to_name": "Ada\u202e\u2066", "body": "a\u202eb\x00\x1b[31m"})
 
@@ -200,6 +323,34 @@ def test_an_anonymous_ticket_is_opened_by_its_first_mail_alone() -> None:
         assert "If that was not you, please ignore this mail." in bodies(mail)[0]
 
 
+def test_what_the_database_has_no_value_for_is_left_out() -> None:
+    nothing = dict.fromkeys(
+        ["to_name", "agent_name", "body", "resolution", "status", "decision", "access_token"]
+    )
+    assert "Hello,\n" in bodies(made("agent_replied", TO_ADA | nothing))[0]
+    assert "Our team replied" in bodies(made("agent_replied", TO_ADA | nothing))[0]
+
+    news = {
+        "kind": "created",
+        "ticket_number": "SUP-00001",
+        "subject": None,
+        "status": None,
+        "priority": None,
+    }
+    mail = made("digest", DIGEST | {"to_name": None, "items": [news]})
+    assert str(mail["To"]) == "grace@example.com"
+    assert "Hello,\n" in bodies(mail)[0]
+    assert "None" not in bodies(mail)[0]
+    made("digest", DIGEST | {"counts": None, "items": None})
+
+
+def test_only_a_digest_says_where_to_end_it() -> None:
+    assert made()["List-Unsubscribe"] is None
+    assert made("digest", DIGEST)["List-Unsubscribe"] == "<mailto:support@example.com?subject=unsubscribe>"
+    answered = made("digest", DIGEST, MAIL_REPLY_TO="Desk <desk+a@example.com>")
+    assert answered["List-Unsubscribe"] == "<mailto:desk%2Ba@example.com?subject=unsubscribe>"
+
+
 def test_a_digest_counts_what_matters_most_first() -> None:
     mail = made(
         "digest", DIGEST | {"counts": {"created": 1, "customer_replied": 2, "breached": 1200, "new_kind": 3}}
@@ -212,12 +363,51 @@ def test_a_digest_counts_what_matters_most_first() -> None:
     assert "And 1,206 more, in your queue." in text
 
 
-def test_an_international_domain_is_sent_in_ascii() -> None:
-    assert made(payload=TO_ADA | {"to": "ada@exämple.com"})["To"].addresses[0].domain == "xn--exmple-cua.com"
+@pytest.mark.parametrize(
+    ("domain", "ascii_domain"),
+    [
+        ("exämple.com", "xn--exmple-cua.com"),
+        ("straße.example", "xn--strae-oqa.example"),
+        ("βόλος.example", "xn--nxasmm1c.example"),
+        ("نامه‌ای.com", "xn--mgba3gch31f060k.com"),
+        ("ｅｘａｍｐｌｅ.com", "example.com"),
+        ("EXÄMPLE.com", "xn--exmple-cua.com"),
+        ("exam\u00adple.com\u200b", "example.com"),
+        ("under_score.example.com", "under_score.example.com"),
+    ],
+)
+def test_mail_goes_to_the_domain_that_was_typed_and_to_no_other(domain: str, ascii_domain: str) -> None:
+    assert made(payload=TO_ADA | {"to": f"ada@{domain}"})["To"].addresses[0].domain == ascii_domain
 
 
 @pytest.mark.parametrize(
-    "address", ["ada", "ada@", "ada@..", "ada@" + "x" * 64 + ".com", "ada\r\nbcc@example.com"]
+    "name",
+    [
+        "Department of Water and Sewage of the Greater Metropolitan Area, Attn: Jane Doe (Billing)",
+        "a" * 50 + ", victim@example.org, " + "b" * 20,
+    ],
+)
+def test_a_long_name_is_one_recipient(name: str) -> None:
+    [address] = made(payload=TO_ADA | {"to_name": name})["To"].addresses
+    assert (address.display_name, address.addr_spec) == (name, "ada@example.com")
+
+
+def test_a_subject_that_looks_encoded_stays_as_it_was_typed() -> None:
+    subject = "=?utf-8?q?Urgent=3A_=E2=80=AEtest?= x"
+    assert made(payload=TO_ADA | {"subject": subject})["Subject"] == f"[SUP-00042] {subject}"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ada",
+        "ada@",
+        "ada@..",
+        "ada@" + "x" * 64 + ".com",
+        "ada\r\nbcc@example.com",
+        "\u200bada@example.com",
+        "ada@exam\u202eple.com",
+    ],
 )
 def test_an_address_that_no_mail_can_go_to_is_refused_for_good(address: str) -> None:
     with pytest.raises(Undelivered) as refusal:

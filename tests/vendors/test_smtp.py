@@ -225,10 +225,17 @@ def test_a_mail_waits_while_there_is_no_server() -> None:
     assert (problem.permanent, problem.reason) == (False, "smtp: ConnectionRefusedError")
 
 
+def test_an_old_address_with_dots_side_by_side_is_quoted(start: Start) -> None:
+    handler = Taking()
+    send(f"smtp://127.0.0.1:{start(handler)}", "ada..l.@example.com")
+    assert b'\r\nTo: "ada..l."@example.com\r\n' in (handler.taken[0].original_content or b"")
+
+
 def test_an_address_beyond_ascii_goes_to_servers_that_know_how(start: Start) -> None:
     knows = Taking()
     send(f"smtp://127.0.0.1:{start(knows, enable_SMTPUTF8=True)}", "jörg@example.com")
     assert knows.taken[0].rcpt_tos == ["jörg@example.com"]
+    assert "\r\nTo: jörg@example.com\r\n".encode() in (knows.taken[0].original_content or b"")
 
     problem = failure(
         Server("127.0.0.1", start(Taking(), enable_SMTPUTF8=False), None, "", "none"), "jörg@example.com"
