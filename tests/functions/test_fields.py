@@ -1,4 +1,4 @@
-"""What nobody sees is not taken for a text, and hides in no name, address or URL."""
+"""Refuses invisible text as blank, and in names, addresses and URLs."""
 
 import json
 from typing import Any

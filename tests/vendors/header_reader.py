@@ -30,7 +30,7 @@ def unfolded(field: str) -> str:
 
 
 def text_of(field: str) -> str:
-    """What a reader sees of an unstructured field: blanks between encoded words do not count."""
+    """Decodes an unstructured field as readers do: blanks between encoded words do not count."""
     _, _, body = unfolded(field).partition(": ")
     shown, after_encoded = "", False
     for blanks, word in re.findall(r"([ \t]*)([^ \t]+)", body):
