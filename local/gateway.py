@@ -212,6 +212,8 @@ def _app(handle: Callable[[Request], Awaitable[Response]]) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         # No timeout of its own: the functions and PostgREST have theirs.
         builder = ClientBuilder().no_proxy().follow_redirects(False).timeout(timedelta(minutes=10))
+        # PostgREST closes idle connections after 30 s.
+        builder = builder.pool_idle_timeout(timedelta(seconds=20))
         async with builder.gzip(False).brotli(False).zstd(False).deflate(False).build() as client:
             app.state.client = client
             yield

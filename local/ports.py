@@ -4,13 +4,20 @@ import http.client
 import os
 import random
 import socket
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fcntl import LOCK_EX, LOCK_NB, flock
+from pathlib import Path
+from tempfile import gettempdir
+from typing import TextIO
 
 from local.process import StackError
 
 # Below the ephemeral range: there a connection can hit itself, or take the port before we do.
 INTERNAL = range(20_000, 32_000)
+# Open files are their locks; the oldest are closed, since by then their ports are bound.
+RESERVED: deque[TextIO] = deque(maxlen=200)
 
 
 @dataclass(frozen=True)
@@ -45,9 +52,20 @@ class Ports:
 
 
 def free_ports(count: int) -> list[int]:
-    """As many different free ports."""
-    candidates = (port for port in random.sample(INTERNAL, len(INTERNAL)) if is_free(port))
+    """As many different free ports, which no other stack on this machine is handed meanwhile."""
+    candidates = (port for port in random.sample(INTERNAL, len(INTERNAL)) if _reserve(port) and is_free(port))
     return [next(candidates) for _ in range(count)]
+
+
+def _reserve(port: int) -> bool:
+    """Locks a file that stands for the port: a server may bind it seconds later, and a second stack not in between."""
+    try:
+        lock = (Path(gettempdir()) / f"supadesk-port-{port}").open("w")
+        flock(lock, LOCK_EX | LOCK_NB)
+    except OSError:
+        return False
+    RESERVED.append(lock)
+    return True
 
 
 def is_free(port: int) -> bool:

@@ -18,4 +18,7 @@ def serve(app: Starlette, port: int) -> None:
         # The client is who connects to us, whatever it says.
         proxy_headers=False,
         timeout_graceful_shutdown=3,
+        # Longer than any client of the stack keeps an idle connection: a client must never send on one
+        # that is being closed. Front ends on hosted projects keep them longer still.
+        timeout_keep_alive=75,
     )

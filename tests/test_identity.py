@@ -1,6 +1,7 @@
 """Which tokens are believed, and what believing costs."""
 
 import asyncio
+import hmac
 import json
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from uuid import uuid4
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from shared.errors import AuthUnavailable, Problem, Unauthenticated
 from shared.http import identity
@@ -242,7 +244,8 @@ class TestCosts:
         forged = [forger.token(key_id) for key_id in forger.keys] + [auth.legacy_token("x" * 32)]
         for _ in range(3):
             assert all(map(is_refused, identify(verifier, *forged)))
-        assert len(auth.asked) == 1
+        # The last one claims to be of the legacy secret, which Auth alone knows.
+        assert auth.asked == ["/.well-known/jwks.json", "/user"]
 
     def test_a_new_key_is_found(
         self, verifier: Verifier, auth: Auth, monkeypatch: pytest.MonkeyPatch
@@ -309,13 +312,13 @@ class TestLegacyProject:
         token = auth.legacy_token()
         for _ in range(3):
             assert isinstance(identify(verifier, token)[0], Person)
-        assert auth.asked == ["/.well-known/jwks.json", "/user"]
+        assert auth.asked == ["/user"]
 
     def test_so_is_a_refusal(self, verifier: Verifier, auth: Auth) -> None:
         token = auth.legacy_token("another secret, which is long as well")
         for _ in range(3):
             assert is_refused(identify(verifier, token)[0])
-        assert auth.asked == ["/.well-known/jwks.json", "/user"]
+        assert auth.asked == ["/user"]
 
     def test_nobody_is_asked_about_a_token_for_somewhere_else(self, verifier: Verifier, auth: Auth) -> None:
         expired = auth.legacy_token(exp=int(time.time()) - 60)
@@ -326,12 +329,33 @@ class TestLegacyProject:
     def test_while_auth_is_down_it_is_no_refusal(self, verifier: Verifier, auth: Auth) -> None:
         identify(verifier, auth.legacy_token())
         auth.is_down = True
-        assert isinstance(identify(verifier, auth.legacy_token())[0], AuthUnavailable)
+        assert isinstance(identify(verifier, auth.legacy_token(jti="another"))[0], AuthUnavailable)
 
-    def test_with_public_keys_there_are_no_shared_secrets(self, verifier: Verifier, auth: Auth) -> None:
+
+class TestMovingToSigningKeys:
+    """A project publishes its keys before it signs with them, and old tokens live on for an hour after."""
+
+    def test_the_old_secret_still_signs_beside_a_standby_key(self, verifier: Verifier, auth: Auth) -> None:
         auth.published = ["es"]
-        assert is_refused(identify(verifier, auth.legacy_token())[0])
-        assert auth.asked == ["/.well-known/jwks.json"]
+        assert isinstance(identify(verifier, auth.legacy_token())[0], Person)
+
+    def test_both_kinds_of_tokens_are_accepted_in_any_order(self, verifier: Verifier, auth: Auth) -> None:
+        old, new = auth.legacy_token(), auth.token()
+        for token in (new, old, new, old):
+            assert isinstance(identify(verifier, token)[0], Person)
+        assert auth.asked == ["/.well-known/jwks.json", "/user"]
+
+    def test_a_forged_old_token_is_refused_by_auth(self, verifier: Verifier, auth: Auth) -> None:
+        identify(verifier, auth.token())
+        assert is_refused(identify(verifier, auth.legacy_token("x" * 32))[0])
+
+    def test_a_public_key_is_no_shared_secret(self, verifier: Verifier, auth: Auth) -> None:
+        """The classic forgery: HS256 with the bytes of a key that everybody can read."""
+        pem = auth.keys["es"].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        head, body = (part.encode() for part in auth.legacy_token().split(".")[:2])
+        signature = hmac.new(pem, head + b"." + body, "sha256").digest()
+        forged = b".".join((head, body, jwt.utils.base64url_encode(signature))).decode()
+        assert is_refused(identify(verifier, forged)[0])
 
 
 def encoded(header: object) -> str:

@@ -1,7 +1,9 @@
 """Who passes Supabase's gateway, as whom; and what the functions' gateway tells a function."""
 
 import json
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -151,3 +153,15 @@ def test_the_cast_is_who_it_says(stack: RunningStack, person: NewPerson) -> None
     user = ask(stack, headers, "/auth/v1/user")
     # The token names a session that nobody opened.
     assert user.json()["error_code"] == "session_not_found"
+
+
+@pytest.mark.parametrize("gateway", ["supabase_url", "functions_url"])
+def test_an_idle_connection_outlives_the_clients_patience(stack: RunningStack, gateway: str) -> None:
+    """Six idle seconds are more than a server's usual five; the functions' clients let go after twenty."""
+    address = httpx.URL(getattr(stack, gateway))
+    request = f"GET /auth/v1/health HTTP/1.1\r\nHost: {address.host}\r\n\r\n".encode()
+    with socket.create_connection((address.host, address.port or 80), timeout=10) as connection:
+        for idle in (0, 6):
+            time.sleep(idle)
+            connection.sendall(request)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 ")

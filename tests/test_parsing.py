@@ -33,7 +33,8 @@ def refused_or_taken(body: bytes) -> None:
         assert len(to_json(outcome.body("id"))) < 50_000
     else:
         arguments = outcome.arguments()
-        assert b"\\u0000" not in to_json(arguments)
+        # Somebody may type a backslash and u0000; only the character itself cannot be stored.
+        assert b"\\u0000" not in to_json(arguments).replace(b"\\\\", b"")
         assert isinstance(outcome, Feedback) or 1 <= len(arguments["subject"]) <= 255
 
 

@@ -2,15 +2,14 @@
 
 from statistics import median
 
-from bench.desk import Desk, running_desk
+from bench.desk import Desk
 from bench.figures import Line
-from bench.million import fill, somebody
+from bench.million import somebody
 from bench.million.asking import Arguments, asking_as, call_of
 from bench.million.lists import cursor_at
 from bench.plans import keep_plans
 from local.stack import Say
 
-SIZES = (10_000, 100_000)
 REQUESTS = 25
 ASKED: dict[str, Arguments] = {
     "list, first page": {},
@@ -26,16 +25,6 @@ ASKED: dict[str, Arguments] = {
 PEOPLE = {"agent": "agent-1", "customer": "customer-0"}
 
 Times = dict[str, float]
-
-
-def measure_small(say: Say) -> dict[int, Times]:
-    """What is asked of desks with fewer tickets, each of them filled anew."""
-    found = {}
-    for size in SIZES:
-        with running_desk() as desk:
-            fill(desk, size, say)
-            found[size] = measure_one(desk, size, say)
-    return found
 
 
 def measure_one(desk: Desk, size: int, say: Say) -> Times:

@@ -1,8 +1,9 @@
 """Who is calling: access tokens of Supabase Auth, verified here against the project's public keys.
 
 A token is header.claims.signature, each part base64url (RFC 7515, 7519). ES256 and RS256 are the only
-algorithms taken, each with a key of its own type. A project that still signs with its legacy HS256 secret
-publishes no keys; its Auth server is asked about each token then, and its answer kept for a minute.
+algorithms verified here, each with a key of its own type. HS256 is a project's legacy secret, which only Auth
+knows: Auth is asked about each such token, and its answer cached for a minute. Public keys may stand beside
+it, since a project that moves to signing keys publishes them first and uses the secret for a while longer.
 """
 
 import asyncio
@@ -101,9 +102,7 @@ class Verifier:
         return self._remember(raw, person, REMEMBER_VERIFIED)
 
     async def _ask(self, raw: str, person: Person) -> Person | None:
-        """A legacy project's token: only Auth can tell, and only where there is no public key to go by."""
-        if await self._keys.all():
-            raise InvalidToken
+        """Asks Auth about a token that the project's legacy secret signed; refusals are cached as well."""
         status, body = await self._get(self._issuer + "/user", raw)
         if status not in (200, 401, 403):
             raise AuthUnavailable(f"Auth answered {status}")

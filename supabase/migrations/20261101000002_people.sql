@@ -101,15 +101,18 @@ $$;
 
 comment on function private.agent_branch is 'The branch that the calling agent is bound to; null for agents who see every branch.';
 
--- Our own functions with the secret key, and whoever is on the database itself.
+-- Our own functions with the secret key, and whoever is on the database itself, where there are no claims at all. Claims
+-- without a role are nobody's.
 create function private.is_service()
 returns boolean
 language plpgsql
 stable
 set search_path = ''
 as $$
+declare
+  claims jsonb := auth.jwt();
 begin
-  return coalesce(auth.jwt() ->> 'role', 'service_role') = 'service_role';
+  return claims is null or coalesce(claims ->> 'role' = 'service_role', false);
 end
 $$;
 

@@ -167,14 +167,23 @@ create trigger tickets_10_stamp before update on public.support_tickets
 
 create function private.find_ticket(ref text)
 returns public.support_tickets
-language sql
+language plpgsql
 stable
 security definer
 set search_path = ''
 as $$
-  select t.* from public.support_tickets t
-  where t.deleted_at is null
-    and case when private.is_uuid(ref) then t.id = ref::uuid else t.ticket_number = upper(ref) end
+declare
+  found_ticket public.support_tickets;
+begin
+  -- One look-up for each kind of reference: a CASE over both columns fits neither index.
+  if private.is_uuid(ref) then
+    select t.* into found_ticket from public.support_tickets t where t.id = ref::uuid and t.deleted_at is null;
+  else
+    select t.* into found_ticket from public.support_tickets t
+    where t.ticket_number = upper(ref) and t.deleted_at is null;
+  end if;
+  return found_ticket;
+end
 $$;
 
 -- An anonymous requester holds a token that opens this one ticket; only its hash is kept.

@@ -169,6 +169,23 @@ $$;
 create trigger tickets_30_index after insert on public.support_tickets
   for each row execute function private.index_ticket();
 
+-- Adds a text to what finds a ticket. A tsvector holds at most 1 MB, and neither its number of words nor its stored size
+-- tells beforehand whether another text fits: one that does not is left out, and the write it came with goes through.
+create function private.index_text(ticket_id uuid, body text)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  update private.ticket_search s
+  set words = s.words || to_tsvector('pg_catalog.english', body)
+  where s.ticket_id = index_text.ticket_id and length(s.words) < 10000;
+exception when program_limit_exceeded then
+  null;
+end
+$$;
+
 create function private.index_message()
 returns trigger
 language plpgsql
@@ -176,10 +193,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  -- A tsvector holds at most 1 MB: a very long conversation stays searchable by what came before.
-  update private.ticket_search
-  set words = words || to_tsvector('pg_catalog.english', new.body)
-  where ticket_id = new.ticket_id and length(words) < 10000;
+  perform private.index_text(new.ticket_id, new.body);
   return null;
 end
 $$;

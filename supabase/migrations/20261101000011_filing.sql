@@ -183,6 +183,30 @@ begin
 end
 $$;
 
+-- The confirmed account with this id or e-mail address, or null. Auth stores addresses in lower case, and
+-- `email = … and not is_sso_user` is its one unique index on them, so an address names at most one account.
+create function private.account_of(customer text)
+returns uuid
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  account uuid;
+begin
+  if private.is_uuid(customer) then
+    select u.id into account from auth.users u
+    where u.id = customer::uuid and u.confirmed_at is not null and not u.is_anonymous and u.deleted_at is null;
+  else
+    select u.id into account from auth.users u
+    where u.email = lower(customer) and not u.is_sso_user and u.email_confirmed_at is not null
+      and not u.is_anonymous and u.deleted_at is null;
+  end if;
+  return account;
+end
+$$;
+
 -- The customer that an agent files for, by id or e-mail; the agent's branch sees its own customers only.
 create function private.find_customer(customer text)
 returns uuid
@@ -192,17 +216,16 @@ security definer
 set search_path = ''
 as $$
 declare
-  found_id uuid;
+  branch text := private.agent_branch();
+  account uuid := private.account_of(customer);
 begin
-  select u.id into found_id
-  from auth.users u
-  left join public.customer_branches b on b.customer_id = u.id
-  where case when private.is_uuid(customer) then u.id = customer::uuid else lower(u.email) = lower(customer) end
-    and (private.agent_branch() is null or b.branch_id = private.agent_branch());
-  if found_id is null then
-    perform private.fail_fields(private.problem('customer', 'must be the id or the e-mail address of a customer'));
+  if account is null or branch is not null and not exists (
+    select from public.customer_branches b where b.customer_id = account and b.branch_id = branch
+  ) then
+    perform private.fail_fields(
+      private.problem('customer', 'must be the id or the confirmed e-mail address of one customer'));
   end if;
-  return found_id;
+  return account;
 end
 $$;
 
@@ -321,10 +344,11 @@ declare
   answer jsonb;
   t public.support_tickets;
 begin
-  if private.sha256(intake_secret) is distinct from private.setting('intake_secret_sha256') #>> '{}' then
+  -- Without a secret here or there, the comparison is null: only a match lets in.
+  if (private.sha256(intake_secret) = private.setting('intake_secret_sha256') #>> '{}') is not true then
     perform private.fail('SD403', 'The contact form is served by the create-ticket function alone.');
   end if;
-  if network !~ '^[0-9a-f]{64}$' or access_token !~ '^[A-Za-z0-9_-]{43}$' is not false then
+  if (network ~ '^[0-9a-f]{64}$' and access_token ~ '^[A-Za-z0-9_-]{43}$') is not true then
     perform private.fail_fields(private.problem('network', 'and access_token are made by create-ticket'));
   end if;
   if private.is_uuid(idempotency_key) is false then

@@ -164,10 +164,15 @@ begin
   if t.status not in ('resolved', 'closed') then
     perform private.fail('SD094', 'A ticket can be rated once it is resolved.', jsonb_build_object('status', t.status));
   end if;
+  perform private.spend_quota(coalesce(private.caller()::text, 'ticket:' || t.id), 'message');
   insert into public.ticket_ratings as r (ticket_id, rating, comment)
   values (t.id, rate_ticket.rating, rate_ticket.comment)
-  on conflict (ticket_id) do update set rating = excluded.rating, comment = excluded.comment, created_at = now();
-  perform private.record_event(t.id, 'rated', 'customer', jsonb_build_object('rating', jsonb_build_array(null, rating)));
+  on conflict (ticket_id) do update set rating = excluded.rating, comment = excluded.comment, created_at = now()
+    where (r.rating, r.comment) is distinct from (excluded.rating, excluded.comment);
+  -- The same rating again is no news: the timeline keeps one event a change.
+  if found then
+    perform private.record_event(t.id, 'rated', 'customer', jsonb_build_object('rating', jsonb_build_array(null, rating)));
+  end if;
   return jsonb_build_object(
     'ticket_id', t.id, 'ticket_number', t.ticket_number, 'rating', rating, 'comment', comment,
     'created_at', private.wire_time(now()));
@@ -197,6 +202,7 @@ begin
       'SD091', format('You can close a ticket once it is resolved; this one is %s.', t.status),
       jsonb_build_object('status', t.status, 'allowed', '[]'::jsonb));
   end if;
+  perform private.spend_quota(coalesce(private.caller()::text, 'ticket:' || t.id), 'message');
   update public.support_tickets s set status = 'closed' where s.id = t.id returning s.* into t;
   return jsonb_build_object(
     'ticket_id', t.id, 'ticket_number', t.ticket_number, 'status', t.status, 'closed_at', private.wire_time(t.closed_at));

@@ -81,7 +81,7 @@ declare
 begin
   t := private.require_ticket(ref, for_change => true);
   -- An agent may be somebody's customer too: what belongs to another branch is seen, and not changed.
-  if private.role_on(t) <> 'agent' then
+  if private.role_on(t) is distinct from 'agent' then
     perform private.fail('SD403', 'This ticket belongs to another branch.');
   end if;
   if t.version <> expected_version then
@@ -160,7 +160,7 @@ declare
   detail text;
 begin
   perform private.require_agent();
-  if cardinality(refs) not between 1 and 100 then
+  if (cardinality(refs) between 1 and 100) is not true then
     perform private.fail_fields(private.problem('tickets', 'must name 1 to 100 tickets'));
   end if;
   perform private.prepare_changes(changes, note);

@@ -200,6 +200,7 @@ set search_path = ''
 as $$
 begin
   perform private.require_service();
+  perform private.fail_fields(private.text_problem('delivery', delivery, 255));
   if not private.is_first_delivery('linear', delivery) then
     return jsonb_build_object('applied', 0, 'duplicate', true);
   end if;

@@ -40,22 +40,18 @@ $$;
 -- A clock that is fast does not lose the conversation: nothing was said later than now.
 create function private.keep_transcript(t public.support_tickets, transcript jsonb)
 returns void
-language sql
+language plpgsql
 security definer
 set search_path = ''
 as $$
+begin
   insert into public.ticket_messages (ticket_id, author, author_id, body, transcript_place, said_at)
   select t.id, entry ->> 'author', case entry ->> 'author' when 'customer' then t.customer_id end, entry ->> 'body', place,
     least((entry ->> 'said_at')::timestamptz, now())
   from jsonb_array_elements(transcript) with ordinality as said (entry, place);
-  -- A tsvector holds at most 1 MB.
-  update private.ticket_search s
-  set words = s.words || to_tsvector('pg_catalog.english', left(b.bodies, 100000))
-  from (
-    select string_agg(entry ->> 'body', E'\n' order by place) as bodies
-    from jsonb_array_elements(transcript) with ordinality as said (entry, place)
-  ) as b
-  where s.ticket_id = t.id
+  perform private.index_text(t.id, left(string_agg(entry ->> 'body', E'\n' order by place), 100000))
+  from jsonb_array_elements(transcript) with ordinality as said (entry, place);
+end
 $$;
 
 create function private.note_on_transfer(summary text, suggestion text, findings text)

@@ -27,7 +27,8 @@ declare
   told jsonb;
 begin
   perform private.require_service();
-  perform private.fail_fields(private.text_problem('external_id', external_id, 255));
+  perform private.fail_fields(
+    private.text_problem('integration', integration, 100) || private.text_problem('external_id', external_id, 255));
   insert into private.partner_requests as p (integration, external_id)
   values (answered_partner.integration, answered_partner.external_id)
   on conflict on constraint partner_requests_pkey do nothing;
@@ -136,6 +137,7 @@ set search_path = ''
 as $$
 begin
   perform private.require_service();
+  perform private.fail_fields(private.text_problem('integration', integration, 100));
   return private.file_transfer(
     private.find_customer(customer), 'integration:' || integration, 'webhook',
     conversation_id, subject, summary, category, priority, transcript, suggestion, recognised, findings, context);
