@@ -91,7 +91,7 @@ class Release:
         audiences = (
             f"--set-custom-audiences={audience}" if self.function.is_private else "--clear-custom-audiences"
         )
-        return [f"--service-account={account}", "--ingress=all", audiences]
+        return [f"--service-account={account}", f"--ingress={self.function.ingress}", audiences]
 
     def _environment(self) -> Command:
         pairs = SEPARATOR.join(f"{name}={value}" for name, value in self.env.items())
@@ -134,7 +134,19 @@ def environment(function: Function, project: str, known: Mapping[str, str]) -> d
         raise DeployError(f"{function.name} needs {', '.join(missing)}: set it in the environment")
     if broken := [name for name, value in given.items() if SEPARATOR in value]:
         raise DeployError(f"{function.name}: {', '.join(broken)} must not contain {SEPARATOR}")
+    _check_hops(function, given.get("TRUSTED_HOPS", ""))
     return own | {name: given[name] for name in function.env if name in given}
+
+
+def _check_hops(function: Function, hops: str) -> None:
+    """Refuses a count of proxies that a direct caller could get around, by writing X-Forwarded-For itself."""
+    if function.is_private or function.is_balanced or not hops.isdecimal() or int(hops) < 2:
+        return
+    raise DeployError(
+        f"{function.name}: TRUSTED_HOPS is {hops}, and ingress in functions.toml is {function.ingress}:"
+        " a direct caller could write an address of its choice."
+        " Set ingress to internal-and-cloud-load-balancing, or TRUSTED_HOPS to 1"
+    )
 
 
 def secrets(function: Function, newest: Mapping[str, str]) -> dict[str, str]:

@@ -31,6 +31,8 @@ def smoke(function: Function, url: str, patience: float = PATIENCE) -> None:
 def _checks(function: Function) -> list[Check]:
     if function.is_private:
         return [_keeps_strangers_out]
+    if function.is_balanced:
+        return [_refuses_direct_calls]
     return [_answers, *([lambda client: _succeeds(client, function.smoke or "")] if function.smoke else [])]
 
 
@@ -75,6 +77,14 @@ def _keeps_strangers_out(client: httpx.Client) -> Verdict:
     if _is_ours(answer):
         return f"it is open to everybody: a call without a token reached the function, which said {_told(answer)}"
     return f"a call without a token should be a 403, and is {_told(answer)}"
+
+
+def _refuses_direct_calls(client: httpx.Client) -> Verdict:
+    """Checks that the function is reached through its load balancer alone, which is all that can be seen here."""
+    answer = client.get("/")
+    if answer.status_code in (403, 404) and not _is_ours(answer):
+        return None
+    return f"a call around the load balancer should be Google's 404, and is {_told(answer)}"
 
 
 def _told(answer: httpx.Response) -> str:

@@ -41,6 +41,7 @@ class Function(Row):
     min_instances: Count
     max_instances: Annotated[int, Field(strict=True, ge=1)]
     timeout: Annotated[int, Field(strict=True, ge=1, le=3600)]
+    ingress: Literal["all", "internal-and-cloud-load-balancing"]
     env: Names = ()
     secrets: Names = ()
     optional: Names = ()
@@ -54,6 +55,11 @@ class Function(Row):
     def is_private(self) -> bool:
         """Whether Cloud Run's IAM lets in service accounts only."""
         return self.access == "private"
+
+    @property
+    def is_balanced(self) -> bool:
+        """Returns whether a load balancer is the only way to it."""
+        return self.ingress != "all"
 
     @property
     def needs_one_of(self) -> bool:
@@ -82,6 +88,9 @@ class Function(Row):
             "optional names what is in neither env nor secrets": set(self.optional) - set(self.variables),
             "one_of names what is not in secrets": set(self.one_of) - set(self.secrets),
             "only private functions have these": set() if self.is_private else self._of_private_functions,
+            "only public functions may stand behind a load balancer": {"ingress"}
+            if self.is_private and self.is_balanced
+            else set(),
             "a private function needs these in env": OF_PRIVATE_FUNCTIONS - set(self.env)
             if self.is_private
             else set(),

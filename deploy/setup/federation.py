@@ -6,12 +6,15 @@ from deploy import names
 from deploy.setup.google import Change, Changes, Google, Json
 
 ISSUER = "https://token.actions.githubusercontent.com"
+WORKFLOW = ".github/workflows/deploy.yml"
+# Only our provider maps it: a pool of this name may have had other providers before.
+ATTRIBUTE = "supadesk_repository"
 
 
 class Repository(NamedTuple):
-    """Who may deploy: GitHub's numbers of the repository and its owner, which no renaming moves, and the branch.
+    """The repository that deploys: GitHub's numbers of it and its owner, which no renaming moves, and the branch.
 
-    The job has to name the GitHub environment of the branch's name, so that its protection rules hold.
+    The job must name the GitHub environment of the branch's name, so that its protection rules hold.
     """
 
     id: str
@@ -20,14 +23,20 @@ class Repository(NamedTuple):
 
     @property
     def condition(self) -> str:
-        """What Google demands of a token of GitHub's, in CEL."""
+        """Returns the condition on a token of GitHub's, in CEL.
+
+        The workflow is compared by its end, since the name of the repository stands before it. No branch can
+        feign that end: no part of a branch's name begins with a dot.
+        """
         claims = {
             "repository_id": self.id,
             "repository_owner_id": self.owner_id,
             "ref": f"refs/heads/{self.branch}",
             "environment": self.branch,
         }
-        return " && ".join(f"assertion.{claim} == '{value}'" for claim, value in claims.items())
+        equal = [f"assertion.{claim} == '{value}'" for claim, value in claims.items()]
+        workflow = f"/{WORKFLOW}@refs/heads/{self.branch}"
+        return " && ".join([*equal, f"assertion.workflow_ref.endsWith('{workflow}')"])
 
 
 def federation(google: Google, repository: Repository) -> Changes:
@@ -38,7 +47,7 @@ def federation(google: Google, repository: Repository) -> Changes:
         "displayName": "GitHub Actions",
         "attributeMapping": {
             "google.subject": "assertion.sub",
-            "attribute.repository_id": "assertion.repository_id",
+            f"attribute.{ATTRIBUTE}": "assertion.repository_id",
         },
         "attributeCondition": repository.condition,
         "oidc": {"issuerUri": ISSUER},
@@ -63,8 +72,9 @@ def provider_path(project_number: str) -> str:
 
 
 def principals(google: Google, repository: Repository) -> str:
-    """All jobs of the repository that the provider lets in."""
-    return f"principalSet://iam.googleapis.com/{pool_path(google.number)}/attribute.repository_id/{repository.id}"
+    """Returns all jobs of the repository that the provider lets in."""
+    pool = pool_path(google.number)
+    return f"principalSet://iam.googleapis.com/{pool}/attribute.{ATTRIBUTE}/{repository.id}"
 
 
 def _there(google: Google, path: str, label: str, wanted: Json, id_parameter: str) -> Changes:
