@@ -22,27 +22,27 @@ run: $(LOCAL) ## Serve everything on this machine until Ctrl-C (a Supabase of yo
 	@exec $(PY) -m local
 
 .PHONY: test
-test: $(TOOLS) ## Run the tests on a stack of their own (make test ARGS='-k auth')
-	@$(PY) -m pytest $(ARGS)
+test: $(TOOLS) ## Run the tests on a stack of their own (make test PART=store: one folder of tests/; ARGS='-k auth')
+	@$(PY) -m pytest $(if $(PART),tests/$(PART)) $(ARGS)
 
 .PHONY: attacks
 attacks: $(TOOLS) ## Attack the functions with what nobody would send, longer than the tests do (make attacks ATTACKS=500)
-	@ATTACKS=$(or $(ATTACKS),300) $(PY) -m pytest tests/test_attacks_schema.py $(ARGS)
+	@ATTACKS=$(or $(ATTACKS),300) $(PY) -m pytest tests/attacks/test_schema.py $(ARGS)
 
 .PHONY: storm
 storm: $(TOOLS) ## Forward a thousand tickets to a Linear that fails, forwarders being killed (STORM_TICKETS=…, STORM_SEED=…)
-	@STORM_TICKETS=$${STORM_TICKETS:-1000} $(PY) -m pytest tests/test_storm.py -q -s
+	@STORM_TICKETS=$${STORM_TICKETS:-1000} $(PY) -m pytest tests/resilience/test_storm.py -q -s
 
 .PHONY: faults
 faults: $(TOOLS) ## Break everything around the functions, again and again, and look whether anything is lost
-	@FAULTS_ROUNDS=$${FAULTS_ROUNDS:-3} $(PY) -m pytest tests/test_faults.py -q $(ARGS)
+	@FAULTS_ROUNDS=$${FAULTS_ROUNDS:-3} $(PY) -m pytest tests/resilience/test_faults.py -q $(ARGS)
 
 .PHONY: bench
 bench: $(TOOLS) bench/load/node_modules/.stamp build/bench/peer/.stamp ## Measure, into build/bench (BENCH=name: one part; BENCH=million: the million-row parts)
 	@$(PY) -m bench $(BENCH)
 
 .PHONY: figures
-figures: $(TOOLS) ## Put what `make bench` found into the README
+figures: $(TOOLS) ## Put the figures of `make bench` into docs/performance.md
 	@$(PY) -m bench.table
 
 .PHONY: check
@@ -73,8 +73,9 @@ stage: .venv/functions.stamp ## Write build/<function>, as it would be deployed 
 	@$(PY) -m deploy stage $$FN
 
 .PHONY: openapi
-openapi: .venv/functions.stamp ## Write contract/openapi.json, what the public functions take and answer
+openapi: .venv/functions.stamp ## Write contract/openapi.json, the contract of the public functions, and docs/api.md
 	@$(PY) -m contract
+	@$(PY) -m contract.docs
 
 .PHONY: deploy
 deploy: .venv/functions.stamp ## Deploy what has changed (make deploy ARGS=--dry-run), or one function (make deploy FN=create-ticket)
@@ -93,7 +94,7 @@ migrate: tests/node_modules/.stamp ## Bring the database at DATABASE_URL up to d
 	@tests/node_modules/.bin/supabase db push --yes --remote="$${DATABASE_URL:?must be set}"
 
 .PHONY: setup
-setup: .venv/deploy.stamp ## Set a Google Cloud project up, see deploy/README.md (make setup ARGS=--plan)
+setup: .venv/deploy.stamp ## Set a Google Cloud project up, see docs/deploying.md (make setup ARGS=--plan)
 	@$(PY) -m deploy.setup $(ARGS)
 
 .PHONY: psql

@@ -24,7 +24,7 @@ def main(names: list[str]) -> int:
     write()
     missed = sum(len(result.missed) for result in results)
     print(
-        f"\n{missed} bars missed. build/bench/table.md has all figures; `make figures` puts them into the README."
+        f"\n{missed} bars missed. build/bench/table.md has all figures; `make figures` puts them into docs/performance.md."
     )
     return 1 if any(result.missing.startswith("failed") for result in results) else 0
 

@@ -14,10 +14,10 @@ from uuid import UUID
 
 from deploy.table import Function
 from local.functions import environment, load_functions, run_function, serving_command
+from local.people import Person, RunningStack
 from local.ports import Ports, answering, free_ports
 from local.process import Part, running
 from local.stack import Settings, Stack, run_stack
-from tests.cast import Person, RunningStack
 
 EMPTY = Path(__file__).with_name("empty") / "main.py"
 PEOPLE = """

@@ -31,7 +31,7 @@ class Line:
     """One line of the table.
 
     `value` is in `unit`: "x" for a ratio, else ms, s, %, /s, MB. `detail` is what a reader needs to check a ratio: both sides
-    in absolute figures. `samples` are the values of the rounds whose median `value` is; they are in the JSON only. The README has
+    in absolute figures. `samples` are the values of the rounds whose median `value` is; they are in the JSON only. docs/performance.md has
     no room for lines that are `minor`.
     """
 

@@ -7,8 +7,8 @@ from typing import Any
 from psycopg import sql
 
 from bench.figures import FOLDER
+from local.people import Person
 from local.postgres import SUPERUSER, Database
-from tests.cast import Person
 
 PLANS = FOLDER / "plans"
 SETTINGS = {

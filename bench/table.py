@@ -1,4 +1,4 @@
-"""The figures as a Markdown table, and the README's copy of it (`python -m bench.table`)."""
+"""Writes the figures as a Markdown table, also into docs/performance.md (`python -m bench.table`)."""
 
 import math
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from bench.figures import FOLDER, Line, Result, load
 from bench.parts import PARTS
 from local.process import ROOT
 
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
 SYMBOLS = {"at least": "≥", "at most": "≤", "below": "<"}
 HEAD = ("| What | Figure | Bar | Met | Measured |", "|---|---:|---:|---|---|")
@@ -60,4 +60,4 @@ def write() -> None:
 
 if __name__ == "__main__":
     write()
-    README.write_text(put_between_markers(README.read_text(), markdown(load(PARTS), whole=False)))
+    PAGE.write_text(put_between_markers(PAGE.read_text(), markdown(load(PARTS), whole=False)))

@@ -5,6 +5,7 @@
 
 import json
 import re
+import tomllib
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -191,7 +192,7 @@ def document() -> dict[str, Any]:
             paths.setdefault(f"/{function.name}{path.rstrip('/')}", {})[method.lower()] = operation
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Supadesk", "version": "1", "description": DESCRIPTION},
+        "info": {"title": "Supadesk", "version": _version(), "description": DESCRIPTION},
         "servers": [{"url": "http://127.0.0.1:8080", "description": "make run"}],
         "tags": [{"name": function.name, "description": function.summary} for function in functions],
         "paths": paths,
@@ -216,6 +217,12 @@ def document() -> dict[str, Any]:
     }
 
 
+def _version() -> str:
+    """Reads the project's version from the one place that has it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return str(project["version"])
+
+
 def loaded(function: Function) -> ModuleType:
     """The module of a function, under a name of its own: all of them are called main."""
     spec = spec_from_file_location(function.entry_point, function.source)
@@ -229,7 +236,7 @@ def loaded(function: Function) -> ModuleType:
 def routes(function: Function, module: ModuleType) -> list[tuple[str, bool]]:
     """Each declared route, and whether people who are not signed in get to it."""
     entry = getattr(module, function.entry_point)
-    return [(route, route in entry.anonymous) for route in entry.routes]
+    return [(route, route in entry.anonymous) for route in entry.handlers]
 
 
 def _models(

@@ -17,13 +17,14 @@ from psycopg import sql
 from deploy.setup import __main__ as setup
 from local.functions import load_functions, run_function
 from local.migrations import Connection, apply_migrations
+from local.people import Client, NewPerson, Person, RunningStack
 from local.ports import Ports, free_ports
 from local.postgres import Database, DefaultPrivileges, make_platform, run_postgres
 from local.stack import Settings, run_stack
-from tests.cast import Client, NewPerson, Person, RunningStack
-from tests.cloud import PROJECT, Cloud, Result, SetUp, key_file, serving
+from tests.deploy.google.google_apis import PROJECT, Cloud, Result, SetUp, key_file, serving
+from tests.deploy.google.project import Project
 from tests.linear import Linear
-from tests.project import Project
+from tests.payloads import file
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -102,6 +103,12 @@ def api(stack: RunningStack) -> Iterator[Client]:
             return clients.enter_context(_client(stack.functions_url, headers))
 
         yield client
+
+
+@pytest.fixture
+def ticket(api: Client, customer: Person) -> str:
+    """The number of a ticket that the customer has filed."""
+    return str(file(api(customer))["ticket_number"])
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.figures import NotMeasured
+from local.people import Person
 from local.process import necessities
-from tests.cast import Person
 
 SCRIPT = Path(__file__).with_name("load.mjs")
 

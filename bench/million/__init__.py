@@ -5,9 +5,9 @@ from pathlib import Path
 from uuid import UUID
 
 from bench.desk import Desk
+from local.people import Person
 from local.postgres import SUPERUSER
 from local.stack import Say
-from tests.cast import Person
 
 FOLDER = Path(__file__).parent
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from bench.desk import Desk
-from tests.cast import Person
+from local.people import Person
 
 Arguments = dict[str, Any]
 

@@ -12,8 +12,8 @@ from bench.million import somebody
 from bench.million.asking import Arguments, asking_as, call_of
 from bench.plans import keep_plans
 from bench.rounds import interleaved, ratios
+from local.people import Person
 from local.stack import Say
-from tests.cast import Person
 
 DEPTH = 100_000
 ROUNDS = 9

@@ -11,7 +11,7 @@ from bench.figures import Bar, Line
 from bench.million import somebody
 from bench.million.asking import Arguments, asking_as
 from bench.rounds import interleaved, ratios
-from deploy.local.stack import Say
+from local.stack import Say
 
 ROUNDS = 9
 REQUESTS = 25

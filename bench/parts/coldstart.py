@@ -20,10 +20,10 @@ from bench.processes import cpu_seconds
 from bench.rounds import interleaved, ratios
 from deploy.table import Function
 from local.functions import address, load_functions, serving_command
+from local.people import RunningStack
 from local.ports import free_ports
 from local.process import ROOT, necessities
 from local.stack import Say
-from tests.cast import RunningStack
 
 ROUNDS = 12
 IMPORT_TIME = re.compile(r"^import time: +(?P<own>\d+) \| +(?P<all>\d+) \| *(?P<name>\S+)$", re.MULTILINE)

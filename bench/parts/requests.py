@@ -11,8 +11,8 @@ from bench.figures import Bar, Line
 from bench.load import Ask, Load, bearer, load
 from bench.processes import cpu_seconds, memory_megabytes
 from bench.rounds import interleaved, ratios
+from local.people import Person
 from local.stack import Say
-from tests.cast import Person
 
 PEOPLE = 320
 TICKETS_EACH = 25

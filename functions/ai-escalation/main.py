@@ -16,23 +16,21 @@ FOR_A_PERSON = "This sounds like something for a person. Shall I pass our conver
 WHAT_I_FILE = "I can file something for you: say “report bug”, “I have feedback” or “feature request”, and what it is about."
 
 
-@endpoint("POST /", "POST /analyze", "POST /companion")
-async def ai_escalation(call: Call) -> Answer:
-    match call.route:
-        case "POST /analyze":
-            return _told(await judged(said(call.body(Analysis).messages)))
-        case "POST /companion":
-            chat = call.body(Chat)
-            wish = wish_of(chat.message)
-            return await _file(call, chat, wish) if wish else await _advise(chat)
-        case _:
-            return await _transfer(call, call.body(Transfer))
-
-
-async def _transfer(call: Call, transfer: Transfer) -> Answer:
-    verdict = await judged(said(transfer.conversation_history))
-    filed = await call.rpc("create_transfer", transfer.arguments(verdict), transfer.came_from)
+async def transfer(call: Call) -> Answer:
+    conversation = call.body(Transfer)
+    verdict = await judged(said(conversation.conversation_history))
+    filed = await call.rpc("create_transfer", conversation.arguments(verdict), conversation.came_from)
     return receipt(from_json(filed)) | {"triage": _told(verdict)}
+
+
+async def analyze(call: Call) -> Answer:
+    return _told(await judged(said(call.body(Analysis).messages)))
+
+
+async def answer_companion(call: Call) -> Answer:
+    chat = call.body(Chat)
+    wish = wish_of(chat.message)
+    return await _file(call, chat, wish) if wish else await _advise(chat)
 
 
 async def _file(call: Call, chat: Chat, wish: str) -> Answer:
@@ -52,3 +50,9 @@ async def _advise(chat: Chat) -> Answer:
 
 def _told(verdict: Verdict) -> dict[str, Any]:
     return verdict._asdict() | {"reasons": [reason._asdict() for reason in verdict.reasons]}
+
+
+ai_escalation = endpoint(
+    "ai-escalation",
+    {"POST /": transfer, "POST /analyze": analyze, "POST /companion": answer_companion},
+)

@@ -16,8 +16,7 @@ from shared.requests.tickets import AnyTicket, Contact, CreateTicket, Feedback, 
 CONTACT = ("subject", "description", "category", "requester_name", "requester_email")
 
 
-@endpoint("POST /", anonymous=("POST /",))
-async def create_ticket(call: Call) -> Answer:
+async def file_payload(call: Call) -> Answer:
     if call.person is None and not call.body(Unsigned).is_contact:
         call.require_person()
     payload = call.body(CreateTicket).payload
@@ -56,3 +55,6 @@ def _receipt(ticket: AnyTicket, filed: dict[str, Any]) -> dict[str, Any]:
     # Callers who say ticket_type read ticket_type.
     echoed = {"ticket_type": filed["category"]} if ticket.ticket_type else {}
     return receipt(filed) | echoed
+
+
+create_ticket = endpoint("create-ticket", {"POST /": file_payload}, anonymous=("POST /",))

@@ -27,8 +27,7 @@ class Wanted(Body):
     ticket: Id | None = None
 
 
-@endpoint("POST /", private=True)
-async def linear_forward(call: Call) -> Answer:
+async def forward_tickets(call: Call) -> Answer:
     wanted = call.body(Wanted, may_be_empty=True).ticket
     config = linear_config()
     if config is None:
@@ -91,3 +90,6 @@ async def _heeding(call: Call) -> AsyncIterator[None]:
 def _linear(config: LinearConfig) -> Linear:
     """One for the life of the process."""
     return Linear(config.authorization, url=config.url)
+
+
+linear_forward = endpoint("linear-forward", {"POST /": forward_tickets}, private=True)

@@ -14,8 +14,7 @@ from shared.outbox import Row, drain
 SECONDS = 45
 
 
-@endpoint("POST /", private=True)
-async def send_notifications(call: Call) -> Answer:
+async def send_mails(call: Call) -> Answer:
     config, send = mail_config(), _mailer()
 
     async def send_row(row: Row) -> None:
@@ -31,3 +30,6 @@ def _mailer() -> Mailer:
     if config.resend_api_key:
         return Resend(config.resend_api_key).send
     return Smtp(server_of(config.smtp_url or "")).send
+
+
+send_notifications = endpoint("send-notifications", {"POST /": send_mails}, private=True)

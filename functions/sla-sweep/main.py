@@ -8,6 +8,8 @@ from shared.sla_sweep import swept
 SECONDS = 45
 
 
-@endpoint("POST /", private=True)
-async def sla_sweep(call: Call) -> Answer:
+async def sweep(call: Call) -> Answer:
     return await swept(lambda arguments: call.rpc("sweep", arguments), SECONDS)
+
+
+sla_sweep = endpoint("sla-sweep", {"POST /": sweep}, private=True)

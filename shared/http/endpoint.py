@@ -1,16 +1,18 @@
-"""The decorator that every function stands under: routes, CORS, identity, limits, one error shape, one log.
+"""What every function does: routes, CORS, identity, limits, one error shape, one log.
 
-    @endpoint("GET /", "GET /{ticket}", anonymous=("GET /{ticket}",))
-    async def list_tickets(call: Call) -> Answer:
+    async def show_ticket(call: Call) -> Answer:
         ...
 
-A function answers with a dict, or with the bytes of a JSON object that need no change, and raises a Problem
+    list_tickets = endpoint("list-tickets", {"GET /{ticket}": show_ticket}, anonymous=("GET /{ticket}",))
+
+A handler answers with a dict, or with the bytes of a JSON object that need no change, and raises a Problem
 for everything else. Routes that are not `anonymous` are for signed-in people only. A `private` function is not
 for people: Cloud Run's IAM lets in service accounts, no page may call it, and it acts with the secret key.
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from inspect import iscoroutinefunction
 from typing import Any
 
 import functions_framework.aio
@@ -34,57 +36,56 @@ CALLER_HUNG_UP = 499
 
 
 def endpoint(
-    *declared: str, anonymous: tuple[str, ...] = (), private: bool = False
-) -> Callable[[Handler], Entry]:
-    if unknown := set(anonymous) - set(declared):
+    name: str, handlers: Mapping[str, Handler], *, anonymous: Collection[str] = (), private: bool = False
+) -> Entry:
+    """Make the entry point of a function: each declared route with its one handler."""
+    _require_handlers(handlers, anonymous)
+    routes = Routes(name, list(handlers))
+
+    async def answer(call: Call) -> Response:
+        request, path = call.request, call.request.scope["path"]
+        if not private:
+            call.headers |= cors.reply_headers(request.headers)
+            if request.method == "OPTIONS":
+                call.headers |= cors.preflight_headers(request.headers, routes.methods(path))
+                return _response(call, 204)
+        call.route, call.path = routes.find(request.method, path)
+        if private:
+            require_invoker(request.headers.get("authorization", ""))
+            call.as_service = True
+        else:
+            await call.authenticate()
+            if call.route not in anonymous:
+                call.require_person()
+        if request.method not in ("GET", "HEAD"):
+            await call.read_body()
+        return _response(call, 200, _successful(await handlers[call.route](call)))
+
+    async def entry(request: Request) -> Response:
+        started = time.perf_counter()
+        call = Call(request)
+        response, problem = await _settled(call, answer)
+        milliseconds = 1000 * (time.perf_counter() - started)
+        _log(name, call, response.status_code, milliseconds, problem)
+        return response
+
+    entry.__name__ = name.replace("-", "_")
+    entry.handlers, entry.anonymous = handlers, anonymous  # type: ignore[attr-defined]  # contract/__main__.py reads them
+    functions_framework.aio.http(entry)  # registers the name; the framework needs a plain function
+    return entry
+
+
+def _require_handlers(handlers: Mapping[str, Handler], anonymous: Collection[str]) -> None:
+    if unknown := set(anonymous) - set(handlers):
         raise ValueError(f"anonymous names routes that are not declared: {sorted(unknown)}")
+    for route, handler in handlers.items():
+        if not iscoroutinefunction(handler):
+            raise TypeError(f"the handler of {route} is no async function")
 
-    def decorate(handler: Handler) -> Entry:
-        name = handler.__name__.replace("_", "-")
-        routes = Routes(name, declared)
 
-        async def answer(call: Call) -> Response:
-            request, path = call.request, call.request.scope["path"]
-            if not private:
-                call.headers |= cors.reply_headers(request.headers)
-                if request.method == "OPTIONS":
-                    call.headers |= cors.preflight_headers(request.headers, routes.methods(path))
-                    return _response(call, 204)
-            call.route, call.path = routes.find(request.method, path)
-            if private:
-                require_invoker(request.headers.get("authorization", ""))
-                call.as_service = True
-            else:
-                await call.authenticate()
-                if call.route not in anonymous:
-                    call.require_person()
-            if request.method not in ("GET", "HEAD"):
-                await call.read_body()
-            return _response(call, 200, _successful(await handler(call)))
-
-        async def entry(request: Request) -> Response:
-            started = time.perf_counter()
-            call = Call(request)
-            response, problem = await _settled(call, answer)
-            milliseconds = 1000 * (time.perf_counter() - started)
-            logs.request(
-                name,
-                call.id,
-                request.method,
-                call.route,
-                request.headers,
-                response.status_code,
-                milliseconds,
-                problem,
-            )
-            return response
-
-        entry.__name__ = handler.__name__
-        entry.routes, entry.anonymous = declared, anonymous  # type: ignore[attr-defined]  # contract/__main__.py reads them
-        functions_framework.aio.http(entry)  # registers the name; the framework needs a plain function
-        return entry
-
-    return decorate
+def _log(name: str, call: Call, status: int, milliseconds: float, problem: Problem | None) -> None:
+    method, headers = call.request.method, call.request.headers
+    logs.request(name, call.id, method, call.route, headers, status, milliseconds, problem)
 
 
 async def _settled(

@@ -117,8 +117,8 @@ class Verifier:
         person = check_claims(token.claims, self._issuer, time.time())
         if token.algorithm == "HS256":
             return await self._ask(raw, digest, person)
-        key = await self._keys.find(token.key_id)
-        if key is None or not is_signed_by(key, token):
+        key = await self._keys.get(token.key_id)
+        if key is None or not is_signature_valid(key, token):
             raise InvalidToken
         return self._accept(digest, person, VERIFIED_TTL_S)
 
@@ -188,7 +188,7 @@ class Keys:
         self._fetched_at = self._tried_at = float("-inf")
         self._lock = asyncio.Lock()
 
-    async def find(self, key_id: str) -> PublicKey | None:
+    async def get(self, key_id: str) -> PublicKey | None:
         """Returns the key with this id; an unknown id may be a new key."""
         keys = await self._current()
         if key_id not in keys and self._may_refetch():
@@ -267,7 +267,7 @@ def parse_token(raw: str) -> Token:
     return Token(algorithm, key_id, claims, raw.rpartition(".")[0].encode(), signature)
 
 
-def is_signed_by(key: PublicKey, token: Token) -> bool:
+def is_signature_valid(key: PublicKey, token: Token) -> bool:
     """Verifies the signature with the one algorithm that belongs to the key's type."""
     try:
         if isinstance(key, RSAPublicKey) and token.algorithm == "RS256":

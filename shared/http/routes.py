@@ -32,6 +32,7 @@ class Routes:
         self._name = name
         # Literal paths first: /categories is no {ticket}.
         self._routes = sorted((_route(text) for text in declared), key=lambda route: "{" in route.declared)
+        _require_distinct(self._routes)
 
     def find(self, method: str, path: str) -> tuple[str, dict[str, str]]:
         """The declared route and its values; NotFound or MethodNotAllowed where there is none."""
@@ -55,6 +56,16 @@ class Routes:
         """The segments below the function's name, which is there on cloudfunctions.net and not on run.app."""
         segments = [segment for segment in path.split("/") if segment]
         return segments[1:] if segments[:1] == [self._name] else segments
+
+
+def _require_distinct(routes: Sequence[Route]) -> None:
+    """No request matches two routes of one shape: the second would never get one."""
+    shapes: dict[tuple[str, ...], str] = {}
+    for route in routes:
+        shape = (route.method, *("{}" if part.startswith("{") else part for part in route.segments))
+        if shape in shapes:
+            raise ValueError(f"{route.declared!r} and {shapes[shape]!r} are the same route")
+        shapes[shape] = route.declared
 
 
 def _route(declared: str) -> Route:
