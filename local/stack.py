@@ -119,7 +119,11 @@ def run_stack(settings: Settings, say: Say) -> Iterator[tuple[Stack, list[Part]]
             run_functions(home, stack.environment, ports.functions, minute=settings.minute)
         )
         mail = started.enter_context(run_mail(home, ports.mail))
-        auth = started.enter_context(run_auth(home, database, settings.keys_file, stack.auth_url, auth_port))
+        auth = started.enter_context(
+            run_auth(
+                home, database, settings.keys_file, stack.auth_url, auth_port, mail_port=settings.ports.mail
+            )
+        )
         gateway = started.enter_context(
             run_gateway(home, "supabase-gateway", upstreams, ports.supabase, settings.keys_file)
         )
