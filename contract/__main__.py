@@ -16,7 +16,7 @@ from pydantic.json_schema import models_json_schema
 
 from contract import answers
 from deploy.table import ROOT, Function, read_table
-from shared.http.call import LARGEST_BODY
+from shared.http.call import MAX_BODY
 from shared.requests import (
     companion,
     filters,
@@ -41,7 +41,7 @@ REFUSALS = {
     403: "Signed in, and not allowed.",
     404: "There is no such thing for this caller.",
     409: "The state of the ticket does not allow it, or the Idempotency-Key was used with another request.",
-    413: f"The body is longer than {LARGEST_BODY // 1024} KiB.",
+    413: f"The body is longer than {MAX_BODY // 1024} KiB.",
     415: "The body is not application/json in UTF-8.",
     422: "`fields` names what is not right.",
     429: "Too much in a short time.",

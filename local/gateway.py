@@ -24,7 +24,7 @@ from local.ports import answering
 from local.process import ROOT, Part, running
 from local.serving import serve
 
-LARGEST_BODY = 32 * 1024 * 1024
+MAX_BODY = 32 * 1024 * 1024
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 # These are about one connection, not about the message.
 HOP_BY_HOP = (
@@ -153,7 +153,7 @@ def _admit(headers: MutableHeaders, tokens: Mapping[str, str]) -> str | None:
 
 async def _forward(request: Request, url: str, headers: MutableHeaders) -> Response:
     body = await request.body()
-    if len(body) > LARGEST_BODY:
+    if len(body) > MAX_BODY:
         return JSONResponse({"message": "Request size limit exceeded"}, 413)
     # Like Google's front end: what the client claims comes first, what we saw comes last.
     seen = [*headers.getlist("x-forwarded-for"), request.client.host if request.client else "unknown"]

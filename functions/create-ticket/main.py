@@ -6,7 +6,7 @@ from pydantic_core import from_json
 
 from shared.errors import Invalid
 from shared.http.call import Call
-from shared.http.contact_form import intake_arguments
+from shared.http.contact_form import contact_form_arguments
 from shared.http.endpoint import Answer, endpoint
 from shared.linear.dispatch import dispatch_now
 from shared.requests.confirmations import receipt, thanks
@@ -39,7 +39,7 @@ async def _file_contact(call: Call, form: Contact) -> Answer:
     if written["requester_email"] is None:
         raise Invalid.at("payload.email", "is required when nobody is signed in")
     written = {name: written[name] for name in CONTACT}
-    intake = intake_arguments(call.request, key)
+    intake = contact_form_arguments(call.request, key)
     filed = from_json(
         await call.rpc("create_contact", written | intake | {"idempotency_key": key}, form.came_from)
     )
