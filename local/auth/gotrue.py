@@ -13,8 +13,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from local.auth import accounts, admin, links, mfa, sign_in
+from local.auth import accounts
 from local.auth.errors import AuthError
+from local.auth.handlers import admin, links, mfa, sign_in
 from local.auth.keys import load_keys
 from local.auth.request import AuthRequest, Service
 from local.ports import answering

@@ -2,10 +2,11 @@
 
 from starlette.responses import JSONResponse, Response
 
-from local.auth import accounts, links, one_time, sessions
+from local.auth import accounts, one_time, sessions
 from local.auth.accounts import NewUser, Row
 from local.auth.bodies import CodeGrant, PasswordGrant, RefreshGrant, SignUp, UserChange
 from local.auth.errors import AuthError, invalid
+from local.auth.handlers import links
 from local.auth.request import AuthRequest
 from local.auth.responses import refused_if_taken, session_response, sign_in, user_json
 

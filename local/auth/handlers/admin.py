@@ -8,9 +8,9 @@ from local.auth import accounts
 from local.auth.accounts import NewUser
 from local.auth.bodies import Deletion, ManagedUser
 from local.auth.errors import invalid
+from local.auth.handlers.sign_in import EMAIL_TAKEN
 from local.auth.request import AuthRequest
 from local.auth.responses import refused_if_taken, user_json
-from local.auth.sign_in import EMAIL_TAKEN
 
 
 def add_user(call: AuthRequest) -> Response:
