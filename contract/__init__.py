@@ -1,1 +1,1 @@
-"""The contract of the public functions: openapi.json, its generator, the models of answers."""
+"""Holds the contract of the public functions: openapi.json, its generators and the models of answers."""

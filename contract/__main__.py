@@ -1,6 +1,6 @@
-"""The OpenAPI 3.1 document of the public functions: their routes, the models they parse with, and what they answer.
+"""Writes contract/openapi.json, the OpenAPI 3.1 document of the public functions (`make openapi`).
 
-`make openapi` writes it to contract/openapi.json.
+Routes and request models come from the code of the functions; contract/answers.py has the models of answers.
 """
 
 import json
@@ -35,152 +35,156 @@ from shared.requests import (
 DOCUMENT = ROOT / "contract" / "openapi.json"
 AnyEvent = partners.TicketEvent | partners.TransferEvent | partners.CompanionEvent
 UUID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-REFUSALS = {
-    400: "The body is no JSON.",
-    401: "No token, or one that is expired, forged or of another project.",
-    403: "Signed in, and not allowed.",
-    404: "There is no such thing for this caller.",
-    409: "The state of the ticket does not allow it, or the Idempotency-Key was used with another request.",
+ERRORS = {
+    400: "The body is not JSON.",
+    401: "The token is missing, expired, forged or of another project.",
+    403: "The caller is signed in and lacks the right.",
+    404: "The object does not exist, or not for this caller.",
+    409: "The state of the ticket forbids it, or the Idempotency-Key belongs to another request.",
     413: f"The body is longer than {MAX_BODY // 1024} KiB.",
     415: "The body is not application/json in UTF-8.",
-    422: "`fields` names what is not right.",
-    429: "Too much in a short time.",
-    500: "Our fault.",
-    503: "Something that this needs cannot be reached, or is not set up.",
+    422: "`fields` names the invalid fields.",
+    429: "The caller has used up a quota.",
+    500: "An unexpected error of the server.",
+    503: "A required service is unreachable or not configured.",
 }
-ALWAYS = (401, 500, 503)
-DESCRIPTION = """Every answer carries `X-Request-Id`. Times are RFC 3339 in UTC. `{ticket}` is a number such as
-SUP-00001 or a UUID. Keys of ai-escalation may be snake_case as well; blank optional fields count as left out."""
+COMMON_ERRORS = (401, 500, 503)
+DESCRIPTION = """Every answer carries `X-Request-Id`. Times are RFC 3339 in UTC. `{ticket}` is a number
+such as SUP-00001 or a UUID. Keys of ai-escalation may be snake_case as well; blank optional fields count
+as missing."""
 
 
 class PartnerEvent(RootModel[Annotated[AnyEvent, Field(discriminator="type")]]):
     pass
 
 
-class Call(NamedTuple):
-    """One call of the contract; `refused` are the statuses of errors beside those that follow from the rest."""
+class Operation(NamedTuple):
+    """Describes one route; `errors` lists the statuses that do not follow from the other fields."""
 
     summary: str
     answer: type[BaseModel] | tuple[type[BaseModel], ...]
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
-    refused: tuple[int, ...] = ()
-    may_be_repeated: bool = False
+    errors: tuple[int, ...] = ()
+    is_idempotent: bool = False
 
 
-def calls(modules: dict[str, ModuleType]) -> dict[str, dict[str, Call]]:
-    """By function and declared route."""
+def operations(modules: dict[str, ModuleType]) -> dict[str, dict[str, Operation]]:
+    """Returns the operations by function and route."""
     replies = modules["add-message"]
     return {
         "create-ticket": {
-            "POST /": Call(
-                "File a ticket or feedback; a contact form also unsigned",
-                (answers.Receipt, answers.FeedbackReceipt),
+            "POST /": Operation(
+                "File a ticket or feedback; a contact form also anonymously",
+                (answers.TicketConfirmation, answers.FeedbackConfirmation),
                 payloads.CreateTicket,
-                refused=(403, 409, 429),
-                may_be_repeated=True,
+                errors=(403, 409, 429),
+                is_idempotent=True,
             ),
         },
         "list-tickets": {
-            "GET /": Call(
-                "One's own tickets, or the queue",
+            "GET /": Operation(
+                "List the caller's tickets, or the queue",
                 answers.TicketPage,
                 query=filters.TicketFilters,
-                refused=(403,),
+                errors=(403,),
             ),
-            "GET /{ticket}": Call("One ticket with its conversation", answers.TicketDetail),
-            "GET /categories": Call("The active categories", answers.CategoryNames),
-            "GET /stats": Call(
-                "Counts for agents", answers.Numbers, query=filters.StatsRange, refused=(403,)
+            "GET /{ticket}": Operation("Read a ticket with its conversation", answers.TicketDetail),
+            "GET /categories": Operation("List the active categories", answers.CategoryNames),
+            "GET /stats": Operation(
+                "Read ticket statistics", answers.TicketStatistics, query=filters.StatsRange, errors=(403,)
             ),
         },
         "add-message": {
-            "POST /{ticket}": Call(
+            "POST /{ticket}": Operation(
                 "Reply, or write an internal note",
                 answers.MessageAdded,
                 replies.Reply,
-                refused=(403, 409, 429),
-                may_be_repeated=True,
+                errors=(403, 409, 429),
+                is_idempotent=True,
             ),
-            "POST /{ticket}/rating": Call(
-                "Rate a resolved ticket", answers.RatingGiven, replies.Opinion, refused=(403, 409)
+            "POST /{ticket}/rating": Operation(
+                "Rate a resolved ticket", answers.RatingGiven, replies.Opinion, errors=(403, 409)
             ),
-            "POST /{ticket}/close": Call(
-                "Solved, thanks", answers.TicketClosed, replies.Nothing, refused=(403, 409)
+            "POST /{ticket}/close": Operation(
+                "Close a ticket that is solved", answers.TicketClosed, replies.Nothing, errors=(403, 409)
             ),
-            "POST /{ticket}/escalation": Call(
-                "Ask for an escalation",
+            "POST /{ticket}/escalation": Operation(
+                "Request an escalation",
                 answers.EscalationState,
                 changes.EscalationRequest,
-                refused=(403, 409, 429),
+                errors=(403, 409, 429),
             ),
         },
         "admin-update": {
-            "PATCH /{ticket}": Call(
-                "Change a ticket", answers.TicketChanged, changes.TicketChange, refused=(403, 409)
+            "PATCH /{ticket}": Operation(
+                "Change a ticket", answers.TicketChanged, changes.TicketChange, errors=(403, 409)
             ),
-            "DELETE /{ticket}": Call("Put a ticket out of sight", answers.TicketDeleted, refused=(403,)),
-            "POST /{ticket}/escalations": Call(
-                "Ask for an escalation",
+            "DELETE /{ticket}": Operation("Delete a ticket", answers.TicketDeleted, errors=(403,)),
+            "POST /{ticket}/escalations": Operation(
+                "Request an escalation",
                 answers.EscalationState,
                 changes.EscalationRequest,
-                refused=(403, 409, 429),
+                errors=(403, 409, 429),
             ),
-            "PATCH /escalations/{id}": Call(
+            "PATCH /escalations/{id}": Operation(
                 "Decide on an escalation",
                 answers.EscalationState,
                 changes.EscalationDecision,
-                refused=(403, 409),
+                errors=(403, 409),
             ),
-            "PATCH /feedback/{id}": Call(
-                "Review feedback", answers.FeedbackState, changes.FeedbackReview, refused=(403,)
+            "PATCH /feedback/{id}": Operation(
+                "Review feedback", answers.FeedbackState, changes.FeedbackReview, errors=(403,)
             ),
-            "POST /bulk": Call(
-                "Change up to a hundred tickets", answers.Outcomes, changes.BulkChange, refused=(403,)
+            "POST /bulk": Operation(
+                "Change up to a hundred tickets", answers.BulkResult, changes.BulkChange, errors=(403,)
             ),
-            "POST /sla-check": Call("Sweep now", answers.Swept, refused=(403,)),
-            "GET /dead-letters": Call("What could not be delivered", answers.DeadLetters, refused=(403,)),
-            "POST /dead-letters/{id}/retry": Call(
-                "Deliver it after all", answers.LetterWaits, refused=(403,)
+            "POST /sla-check": Operation("Run the SLA sweep", answers.SweepCounters, errors=(403,)),
+            "GET /dead-letters": Operation("List the dead letters", answers.DeadLetters, errors=(403,)),
+            "POST /dead-letters/{id}/retry": Operation(
+                "Retry a dead letter", answers.RetriedDeadLetter, errors=(403,)
             ),
         },
         "ai-escalation": {
-            "POST /": Call(
-                "Hand a conversation over to a person",
-                answers.TransferReceipt,
+            "POST /": Operation(
+                "File a conversation for a person",
+                answers.TransferConfirmation,
                 transfers.Transfer,
-                refused=(403, 409, 429),
+                errors=(403, 409, 429),
             ),
-            "POST /analyze": Call("Does this need a person?", answers.Analysed, transfers.Analysis),
-            "POST /companion": Call(
-                "File what the message asks to file",
+            "POST /analyze": Operation(
+                "Analyse whether a conversation needs a person", answers.AnalysisResult, transfers.Analysis
+            ),
+            "POST /companion": Operation(
+                "File what a message to the companion asks for",
                 (answers.BugFiled, answers.FeedbackFiled, answers.Advice),
                 companion.Chat,
-                refused=(409, 429),
-                may_be_repeated=True,
+                errors=(409, 429),
+                is_idempotent=True,
             ),
         },
         "receive-webhook": {
-            "POST /linear": Call(
-                "What happened in Linear, signed by it", answers.LinearNews, refused=(400, 422)
+            "POST /linear": Operation(
+                "Receive a webhook of Linear", answers.LinearWebhookResult, errors=(400, 422)
             ),
-            "POST /tickets": Call(
-                "What a partner files for somebody, signed as Standard Webhooks has it",
-                (answers.Receipt, answers.FeedbackReceipt),
+            "POST /tickets": Operation(
+                "Receive a webhook of a partner, signed by Standard Webhooks",
+                (answers.TicketConfirmation, answers.FeedbackConfirmation),
                 PartnerEvent,
-                refused=(409, 429),
+                errors=(409, 429),
             ),
         },
     }
 
 
 def document() -> dict[str, Any]:
+    """Builds the whole document; raises KeyError for a route without a description."""
     functions = [function for function in read_table() if not function.is_private]
-    modules = {function.name: loaded(function) for function in functions}
-    described = calls(modules)
-    taken, answered = _models(described)
+    modules = {function.name: load_module(function) for function in functions}
+    described = operations(modules)
+    requests, responses = _models(described)
     references, definitions = models_json_schema(
-        [(model, "validation") for model in taken] + [(model, "serialization") for model in answered],
+        [(model, "validation") for model in requests] + [(model, "serialization") for model in responses],
         ref_template="#/components/schemas/{model}",
     )
     schemas = {model: schema for (model, _), schema in references.items()}
@@ -188,8 +192,8 @@ def document() -> dict[str, Any]:
     for function in functions:
         for route, anonymous in routes(function, modules[function.name]):
             method, _, path = route.partition(" ")
-            operation = _operation(function, route, described[function.name][route], schemas, anonymous)
-            paths.setdefault(f"/{function.name}{path.rstrip('/')}", {})[method.lower()] = operation
+            entry = _operation(function, route, described[function.name][route], schemas, anonymous)
+            paths.setdefault(f"/{function.name}{path.rstrip('/')}", {})[method.lower()] = entry
     return {
         "openapi": "3.1.0",
         "info": {"title": "Supadesk", "version": _version(), "description": DESCRIPTION},
@@ -198,7 +202,7 @@ def document() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": definitions["$defs"],
-            "responses": {str(status): _refusal(status) for status in REFUSALS},
+            "responses": {str(status): _error_response(status) for status in ERRORS},
             "headers": {
                 "RequestId": {"description": "Names this request in the logs", "schema": {"type": "string"}},
                 "RetryAfter": {"description": "Seconds", "schema": {"type": "integer", "minimum": 1}},
@@ -223,8 +227,8 @@ def _version() -> str:
     return str(project["version"])
 
 
-def loaded(function: Function) -> ModuleType:
-    """The module of a function, under a name of its own: all of them are called main."""
+def load_module(function: Function) -> ModuleType:
+    """Loads the module of a function under a unique name, because each one is called main."""
     spec = spec_from_file_location(function.entry_point, function.source)
     assert spec
     assert spec.loader
@@ -234,58 +238,58 @@ def loaded(function: Function) -> ModuleType:
 
 
 def routes(function: Function, module: ModuleType) -> list[tuple[str, bool]]:
-    """Each declared route, and whether people who are not signed in get to it."""
+    """Lists the routes of a function, each with whether it admits anonymous callers."""
     entry = getattr(module, function.entry_point)
     return [(route, route in entry.anonymous) for route in entry.handlers]
 
 
 def _models(
-    described: dict[str, dict[str, Call]],
+    described: dict[str, dict[str, Operation]],
 ) -> tuple[list[type[BaseModel]], list[type[BaseModel]]]:
-    every = [call for of_function in described.values() for call in of_function.values()]
-    taken = [model for call in every for model in (call.body, call.query) if model]
-    answered = [model for call in every for model in _several(call.answer)]
-    return list(dict.fromkeys(taken)), list(dict.fromkeys([*answered, answers.Problem]))
+    every = [operation for by_route in described.values() for operation in by_route.values()]
+    requests = [model for operation in every for model in (operation.body, operation.query) if model]
+    responses = [model for operation in every for model in _as_tuple(operation.answer)]
+    return list(dict.fromkeys(requests)), list(dict.fromkeys([*responses, answers.Problem]))
 
 
-def _several(answer: type[BaseModel] | tuple[type[BaseModel], ...]) -> tuple[type[BaseModel], ...]:
+def _as_tuple(answer: type[BaseModel] | tuple[type[BaseModel], ...]) -> tuple[type[BaseModel], ...]:
     return answer if isinstance(answer, tuple) else (answer,)
 
 
 def _operation(
-    function: Function, route: str, call: Call, schemas: dict[Any, Any], anonymous: bool
+    function: Function, route: str, operation: Operation, schemas: dict[Any, Any], anonymous: bool
 ) -> dict[str, Any]:
     parameters = [_path_parameter(name) for name in re.findall(r"\{(\w+)\}", route)]
-    if call.query:
-        parameters += _query_parameters(call.query)
-    if call.may_be_repeated:
+    if operation.query:
+        parameters += _query_parameters(operation.query)
+    if operation.is_idempotent:
         parameters.append(_idempotency_key())
-    operation: dict[str, Any] = {
+    entry: dict[str, Any] = {
         "operationId": re.sub(r"\W+", "_", f"{function.name} {route}").strip("_").lower(),
         "tags": [function.name],
-        "summary": call.summary,
+        "summary": operation.summary,
         "security": _security(function, route, anonymous),
         "parameters": parameters,
     }
-    if call.body:
-        content = {"application/json": {"schema": schemas[call.body]}}
-        operation["requestBody"] = {"required": bool(call.body.model_fields), "content": content}
-    references = [schemas[model] for model in _several(call.answer)]
+    if operation.body:
+        content = {"application/json": {"schema": schemas[operation.body]}}
+        entry["requestBody"] = {"required": bool(operation.body.model_fields), "content": content}
+    references = [schemas[model] for model in _as_tuple(operation.answer)]
     answer = references[0] if len(references) == 1 else {"oneOf": references}
-    operation["responses"] = {"200": _json("Done.", answer, "RequestId")} | {
-        str(status): {"$ref": f"#/components/responses/{status}"} for status in _statuses(route, call)
+    entry["responses"] = {"200": _json("Done.", answer, "RequestId")} | {
+        str(status): {"$ref": f"#/components/responses/{status}"} for status in _statuses(route, operation)
     }
-    return operation
+    return entry
 
 
-def _statuses(route: str, call: Call) -> list[int]:
-    """Of the errors that the call can answer with."""
-    statuses = {*ALWAYS, *call.refused}
+def _statuses(route: str, operation: Operation) -> list[int]:
+    """Lists the statuses of all errors of an operation."""
+    statuses = {*COMMON_ERRORS, *operation.errors}
     if not route.startswith("GET"):
         statuses |= {413, 415}
-    if call.body:
+    if operation.body:
         statuses |= {400, 422}
-    if call.query:
+    if operation.query:
         statuses.add(422)
     if "{" in route:
         statuses.add(404)
@@ -306,21 +310,21 @@ def _path_parameter(name: str) -> dict[str, Any]:
 
 
 def _query_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
-    """One for each field; context.<key> are all parameters whose names begin so."""
+    """Describes each field of a model as a parameter; `context` stands for all context.<key>."""
     schema = model.model_json_schema()
-    found = []
-    for name, of_field in schema["properties"].items():
-        parameter = {"name": name, "in": "query", "schema": _without_null(of_field)}
+    parameters = []
+    for name, field in schema["properties"].items():
+        parameter = {"name": name, "in": "query", "schema": _without_null(field)}
         if name == "context":
             keys = {"^context\\.[A-Za-z][A-Za-z0-9_]{0,62}$": {"type": "string", "maxLength": 255}}
-            wanted = {"type": "object", "patternProperties": keys, "additionalProperties": False}
-            parameter |= {"schema": wanted, "style": "form", "explode": True}
-        found.append(parameter)
-    return found
+            keyed = {"type": "object", "patternProperties": keys, "additionalProperties": False}
+            parameter |= {"schema": keyed, "style": "form", "explode": True}
+        parameters.append(parameter)
+    return parameters
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter is left out where a body would say null."""
+    """Removes null from a schema: a parameter is left out instead."""
     kinds = [kind for kind in schema.get("anyOf", []) if kind != {"type": "null"}]
     rest = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}
     default = {} if schema.get("default") is None else {"default": schema["default"]}
@@ -329,13 +333,13 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _idempotency_key() -> dict[str, Any]:
     schema = {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"}
-    told = "The same key and body are the same request for 24 hours; a UUID where nobody is signed in"
-    return {"name": "Idempotency-Key", "in": "header", "schema": schema, "description": told}
+    description = "The same key and body are the same request for 24 hours; a UUID if the caller is anonymous"
+    return {"name": "Idempotency-Key", "in": "header", "schema": schema, "description": description}
 
 
-def _refusal(status: int) -> dict[str, Any]:
+def _error_response(status: int) -> dict[str, Any]:
     headers = ("RequestId", "RetryAfter") if status in (429, 503) else ("RequestId",)
-    return _json(REFUSALS[status], {"$ref": "#/components/schemas/Problem"}, *headers)
+    return _json(ERRORS[status], {"$ref": "#/components/schemas/Problem"}, *headers)
 
 
 def _json(description: str, schema: Any, *headers: str) -> dict[str, Any]:
@@ -348,11 +352,12 @@ def _json(description: str, schema: Any, *headers: str) -> dict[str, Any]:
 
 
 def text() -> str:
-    """The document as it stands in the file."""
+    """Formats the document as it is in the file."""
     return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
 
 
 def main(path: Path = DOCUMENT) -> None:
+    """Writes the document."""
     path.write_text(text())
 
 

@@ -1,4 +1,4 @@
-"""What the functions answer, for the OpenAPI document; keys may join, and none of these goes away."""
+"""Models the answers of the functions for the OpenAPI document. Keys may be added, never removed."""
 
 from datetime import date, datetime
 from typing import Any, Literal
@@ -17,14 +17,14 @@ class Success(BaseModel):
 
 
 class FieldProblem(BaseModel):
-    """A field that was refused: its dotted path in the request, and what it must be."""
+    """Names an invalid field by its dotted path in the request, and says what it must be."""
 
     path: str
     message: str
 
 
 class Problem(BaseModel):
-    """Every error, everywhere; `stale_version` brings the `current` row as well."""
+    """Describes an error of any route; `stale_version` adds the `current` row."""
 
     success: Literal[False]
     error: str
@@ -45,8 +45,8 @@ class LinearIssue(BaseModel):
     issue_url: str | None
 
 
-class Receipt(TicketReference, LinearIssue):
-    """`access_token` opens the ticket of an unsigned contact form."""
+class TicketConfirmation(TicketReference, LinearIssue):
+    """Confirms a ticket; `access_token` opens one of an anonymous contact form."""
 
     issue_type: str
     status: Status
@@ -58,7 +58,7 @@ class Receipt(TicketReference, LinearIssue):
     access_token: str = ""
 
 
-class FeedbackReceipt(Success):
+class FeedbackConfirmation(Success):
     feedback_id: UUID
     message: str
     created_at: datetime
@@ -66,7 +66,7 @@ class FeedbackReceipt(Success):
 
 
 class Reason(BaseModel):
-    """Which words of which message, counted from 0, point to what."""
+    """Names the words of a message, counted from 0, and what they point to."""
 
     message: int
     words: str
@@ -82,20 +82,20 @@ class Verdict(BaseModel):
     suggested_subject: str
 
 
-class Analysed(Success, Verdict):
+class AnalysisResult(Success, Verdict):
     pass
 
 
-class TransferReceipt(Receipt):
+class TransferConfirmation(TicketConfirmation):
     subject: str
     triage: Verdict
 
 
-class BugFiled(Receipt):
+class BugFiled(TicketConfirmation):
     filed: Literal["bug"]
 
 
-class FeedbackFiled(FeedbackReceipt):
+class FeedbackFiled(FeedbackConfirmation):
     filed: Literal["feedback"]
     category: str
 
@@ -172,7 +172,7 @@ class CategoryNames(Success):
     categories: list[CategoryName]
 
 
-class Numbers(Success):
+class TicketStatistics(Success):
     from_day: date = Field(alias="from")
     to_day: date = Field(alias="to")
     time_zone: str
@@ -224,15 +224,15 @@ class TicketChanged(Success, TicketRow):
     pass
 
 
-class Outcome(BaseModel):
-    """As PATCH would have answered for this ticket, or the error that it would have answered with."""
+class BulkOutcome(BaseModel):
+    """Holds the answer or the error that PATCH would have given for this ticket."""
 
     ticket: str
     success: bool
 
 
-class Outcomes(Success):
-    outcomes: list[Outcome]
+class BulkResult(Success):
+    outcomes: list[BulkOutcome]
 
 
 class TicketDeleted(TicketReference):
@@ -250,8 +250,8 @@ class FeedbackState(Success):
     created_at: datetime
 
 
-class Swept(Success):
-    """How many tickets; `more` asks to be called again."""
+class SweepCounters(Success):
+    """Counts tickets; with `more`, clocks are still due and a further call continues."""
 
     warned: int
     breached: int
@@ -266,11 +266,11 @@ class DeadLetters(Success):
     dead_letters: list[dict[str, Any]]
 
 
-class LetterWaits(Success):
+class RetriedDeadLetter(Success):
     id: int
     state: Literal["pending"]
 
 
-class LinearNews(Success):
+class LinearWebhookResult(Success):
     applied: int
     duplicate: bool

@@ -22,12 +22,14 @@ SIGNED = {"POST /receive-webhook/tickets": "a partner, by its signature"}
 INTRODUCTION = """\
 # The HTTP API
 
-`make openapi` writes this page from [contract/openapi.json](../contract/openapi.json), which says the same for machines.
-`npx openapi-typescript contract/openapi.json --default-non-nullable false -o supadesk.ts` makes TypeScript types of it.
+`make openapi` writes this page from [contract/openapi.json](../contract/openapi.json).
+Generate TypeScript types from it with
+`npx openapi-typescript contract/openapi.json --default-non-nullable false -o supadesk.ts`.
 
 {description}
 
-Every answer is JSON. Success is 200 with `"success": true`. Bodies are UTF-8 JSON of at most 256 KiB, without unknown fields.
+Every answer is JSON. Success is 200 with `"success": true`. Bodies are UTF-8 JSON of at most
+256 KiB, without unknown fields.
 Every error has this shape:
 
 ```json
@@ -39,7 +41,8 @@ Every error has this shape:
 |---|---|---|
 {errors}
 
-405 names the permitted methods in `Allow`; 429 and 503 carry `Retry-After`; `stale_version` adds the `current` row.
+405 names the permitted methods in `Allow`. 429 and 503 carry `Retry-After`. `stale_version` adds the
+`current` row.
 """
 
 
@@ -50,14 +53,14 @@ def page(document: Mapping[str, Any]) -> str:
         description=document["info"]["description"].replace("\n", " "),
         errors="\n".join(_errors(responses)),
     )
-    calls = [line for tag in document["tags"] for line in _function(tag, document["paths"])]
+    operations = [line for tag in document["tags"] for line in _function(tag, document["paths"])]
     schemas = document["components"]["schemas"]
     models = [line for name in sorted(schemas) for line in _model(name, schemas[name])]
-    return "\n".join([introduction, *calls, "## Models", "", *models]).rstrip() + "\n"
+    return "\n".join([introduction, *operations, "## Models", "", *models]).rstrip() + "\n"
 
 
 def _errors(responses: Mapping[str, Any]) -> Iterator[str]:
-    """Yields a row for each status, with the codes that the tree of errors names for it."""
+    """Yields a row per status, with its codes in the docstring of shared/errors.py."""
     for status, response in responses.items():
         listed = ", ".join(re.findall(rf" {status} +(\w.*)", errors.__doc__ or ""))
         codes = dict.fromkeys(f"`{code}`" for code in listed.split(", "))
@@ -69,10 +72,10 @@ def _function(tag: Mapping[str, str], paths: Mapping[str, Any]) -> Iterator[str]
     for path, methods in paths.items():
         for method, operation in methods.items():
             if operation["tags"] == [tag["name"]]:
-                yield from _call(f"{method.upper()} {path}", operation)
+                yield from _operation(f"{method.upper()} {path}", operation)
 
 
-def _call(name: str, operation: Mapping[str, Any]) -> Iterator[str]:
+def _operation(name: str, operation: Mapping[str, Any]) -> Iterator[str]:
     statuses = [status for status in operation["responses"] if status != "200"]
     yield from (f"### `{name}`", "", f"{operation['summary'].rstrip('.?')}.", "")
     yield f"- Caller: {SIGNED.get(name) or _callers(operation['security'])}"
@@ -81,7 +84,10 @@ def _call(name: str, operation: Mapping[str, Any]) -> Iterator[str]:
     yield f"- Answer: {_type(operation['responses']['200']['content']['application/json']['schema'])}"
     yield from (f"- Errors: {', '.join(statuses)}", "")
     if operation["parameters"]:
-        rows = [(each["name"], each["in"], _described(each)) for each in operation["parameters"]]
+        rows = [
+            (parameter["name"], parameter["in"], _value_of(parameter))
+            for parameter in operation["parameters"]
+        ]
         yield from _table(("Parameter", "In", "Value"), rows)
 
 
@@ -89,7 +95,7 @@ def _callers(security: Sequence[Mapping[str, Any]]) -> str:
     return " or ".join(CALLERS[next(iter(scheme))] if scheme else "anonymous" for scheme in security)
 
 
-def _described(parameter: Mapping[str, Any]) -> str:
+def _value_of(parameter: Mapping[str, Any]) -> str:
     schema = parameter["schema"]
     if schema.get("patternProperties"):
         return "`context.<key>=<text>`, several"
@@ -108,8 +114,8 @@ def _model(name: str, schema: Mapping[str, Any]) -> Iterator[str]:
     elif schema["properties"]:
         required = schema.get("required", ())
         rows = [
-            (field, "yes" if field in required else "", _type(of_field))
-            for field, of_field in schema["properties"].items()
+            (name, "yes" if name in required else "", _type(field))
+            for name, field in schema["properties"].items()
         ]
         yield from _table(("Field", "Required", "Value"), rows)
 
@@ -128,11 +134,11 @@ def _type(schema: Mapping[str, Any]) -> str:
         return f"[{name}](#{name.lower()})"
     for keyword in ("anyOf", "oneOf"):
         if keyword in schema:
-            return " or ".join(_type(each) for each in schema[keyword])
+            return " or ".join(_type(option) for option in schema[keyword])
     if "const" in schema:
         return f"`{json.dumps(schema['const'])}`"
     if "enum" in schema:
-        return ", ".join(f"`{each}`" for each in schema["enum"])
+        return ", ".join(f"`{value}`" for value in schema["enum"])
     if schema.get("type") == "array":
         return f"list of {_type(schema['items'])}{_bounds(schema, 'Items')}"
     if schema.get("type") == "string":

@@ -1,1 +1,1 @@
-"""The embedded Supabase: what `make run` serves and what the tests run on."""
+"""Runs the embedded stack for `make run`, tests and benchmarks: Supabase, functions, fakes."""

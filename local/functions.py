@@ -1,4 +1,4 @@
-"""The functions of deploy/functions.toml, each in a process of its own as Google runs it."""
+"""Runs the functions of deploy/functions.toml, each in a process of its own as Google does."""
 
 import os
 import sys
@@ -15,30 +15,30 @@ from local.process import ROOT, Part, running
 
 
 def load_functions() -> list[Function]:
-    """Every function of the table, which is all that have been written."""
+    """Returns the functions of functions.toml; fails if a folder and a row disagree."""
     functions = read_table()
     check_folders(functions)
     return functions
 
 
-def environment(function: Function, known: Mapping[str, str]) -> dict[str, str]:
-    """The variables that the table lists for it, and no others."""
-    values = {**os.environ, **known}
+def environment(function: Function, settings: Mapping[str, str]) -> dict[str, str]:
+    """Returns the variables that the table lists for the function, and no others."""
+    values = {**os.environ, **settings}
     if function.is_private:
-        values |= {"AUDIENCE": address(function, known), "INVOKERS": ACCOUNT}
-    values["LINEAR_FORWARD_URL"] = f"{known['FUNCTIONS_URL']}/linear-forward"
-    given = {name: values[name] for name in function.variables if name in values}
-    # The platform's own, which every function finds there.
-    return given | {"GCE_METADATA_HOST": known["GCE_METADATA_HOST"]}
+        values |= {"AUDIENCE": address(function, settings), "INVOKERS": ACCOUNT}
+    values["LINEAR_FORWARD_URL"] = f"{settings['FUNCTIONS_URL']}/linear-forward"
+    listed = {name: values[name] for name in function.variables if name in values}
+    # A variable of the platform, which every function has.
+    return listed | {"GCE_METADATA_HOST": settings["GCE_METADATA_HOST"]}
 
 
-def address(function: Function, known: Mapping[str, str]) -> str:
-    """Where it is called, and so what the identity tokens for it name."""
-    return f"{known['FUNCTIONS_URL']}/{function.name}"
+def address(function: Function, settings: Mapping[str, str]) -> str:
+    """Returns the function's address, which is also the audience of its identity tokens."""
+    return f"{settings['FUNCTIONS_URL']}/{function.name}"
 
 
 def serving_command(source: Path, entry_point: str, port: int, *options: str) -> list[str]:
-    """How functions-framework serves one function; the options are the interpreter's."""
+    """Returns the command that serves a function by functions-framework; options go to the interpreter."""
     target = ["--target", entry_point, "--source", str(source)]
     address = ["--host", "127.0.0.1", "--port", str(port)]
     return [sys.executable, *options, "-m", "functions_framework", "--asgi", *target, *address]
@@ -46,9 +46,9 @@ def serving_command(source: Path, entry_point: str, port: int, *options: str) ->
 
 @contextmanager
 def run_function(home: Path, function: Function, env: Mapping[str, str], port: int) -> Iterator[Part]:
-    """One function behind functions-framework, with that environment alone."""
+    """Runs a function behind functions-framework, with that environment alone."""
     command = serving_command(function.source, function.entry_point, port)
-    # The framework's own answer, without the function: it may need parts that are not up yet.
+    # A path of the framework itself: the function may need parts that do not run yet.
     ready = answering(port, "/robots.txt", status=404)
     with running(
         function.name, command, home=home, env={"PYTHONPATH": str(ROOT), **env}, ready=ready
@@ -58,22 +58,24 @@ def run_function(home: Path, function: Function, env: Mapping[str, str], port: i
 
 @contextmanager
 def run_functions(
-    home: Path, known: Mapping[str, str], port: int, *, minute: float | None = None
+    home: Path, settings: Mapping[str, str], port: int, *, minute: float | None = None
 ) -> Iterator[list[Part]]:
-    """All functions, the address that people call them at, and what else Google runs around them.
+    """Runs all functions, their gateway, the metadata server and the scheduler.
 
-    `minute` is how many seconds one of the scheduler's takes; without it nobody calls by schedule.
+    `minute` is the seconds of the scheduler's minute; without it there is no scheduler.
     """
     functions = load_functions()
     ports = dict(zip((function.name for function in functions), free_ports(len(functions)), strict=True))
     upstreams = {name: f"http://127.0.0.1:{number}" for name, number in ports.items()}
-    private = {function.name: address(function, known) for function in functions if function.is_private}
-    schedules = {address(function, known): function.schedule for function in functions if function.schedule}
-    metadata_host = known["GCE_METADATA_HOST"]
+    private = {function.name: address(function, settings) for function in functions if function.is_private}
+    schedules = {
+        address(function, settings): function.schedule for function in functions if function.schedule
+    }
+    metadata_host = settings["GCE_METADATA_HOST"]
     with ExitStack() as started:
         parts = [
             started.enter_context(
-                run_function(home, function, environment(function, known), ports[function.name])
+                run_function(home, function, environment(function, settings), ports[function.name])
             )
             for function in functions
         ]
@@ -92,6 +94,6 @@ def run_functions(
         try:
             yield parts
         finally:
-            # All at once, for stopping one after the other takes its time.
+            # Signalled all at once: stopping them one by one would take the sum of their times.
             for part in parts:
                 part.ask_to_stop()

@@ -1,4 +1,4 @@
-"""The two addresses people use: Supabase's (54321) and the functions' (8080), one reverse proxy each."""
+"""Serves the two public addresses, Supabase's (54321) and the functions' (8080), by a reverse proxy each."""
 
 import json
 import os
@@ -19,14 +19,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from local.auth.keys import Keys, load_keys
-from local.google.metadata import verified
+from local.google.metadata import verify_token
 from local.ports import answering
 from local.process import ROOT, Part, running
 from local.serving import serve
 
-MAX_BODY = 32 * 1024 * 1024
+MAX_BODY_BYTES = 32 * 1024 * 1024
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-# These are about one connection, not about the message.
+# Headers of one connection, not of the message (RFC 9110, section 7.6.1).
 HOP_BY_HOP = (
     "connection",
     "keep-alive",
@@ -36,10 +36,12 @@ HOP_BY_HOP = (
     "transfer-encoding",
     "upgrade",
 )
-# Hosted Supabase asks for no key here.
-OPEN = ("/auth/v1/.well-known/", "/auth/v1/verify", "/auth/v1/callback", "/auth/v1/authorize")
-EXPOSED = "Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Range-Unit"
-REFUSED = {
+# Paths where hosted Supabase requires no key.
+KEYLESS_PATHS = ("/auth/v1/.well-known/", "/auth/v1/verify", "/auth/v1/callback", "/auth/v1/authorize")
+EXPOSED_HEADERS = (
+    "Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Range-Unit"
+)
+KEY_ERROR_HINTS = {
     "No API key found in request": "No `apikey` request header or url param was found.",
     "Invalid API key": "Double check your Supabase `anon` or `service_role` API key.",
 }
@@ -58,9 +60,9 @@ def run_gateway(
     private: Mapping[str, str] | None = None,
     google_key: Path | None = None,
 ) -> Iterator[Part]:
-    """One of the two in a process of its own: Supabase's if there are keys.
+    """Runs a gateway in a process of its own: Supabase's if there are keys, else the functions'.
 
-    `private` are functions and the audiences of the tokens that open them, signed with `google_key`.
+    `private` maps private functions to the audience of their identity tokens, which `google_key` signs.
     """
     env = {"PYTHONPATH": str(ROOT), "PORT": str(port), "UPSTREAMS": json.dumps(upstreams)}
     if keys_file:
@@ -68,32 +70,32 @@ def run_gateway(
     if private and google_key:
         env |= {"PRIVATE": json.dumps(private), "GOOGLE_KEY": str(google_key)}
     command = [sys.executable, "-m", "local.gateway"]
-    # Both know nothing of this path, each in words of its own.
+    # Neither gateway has this path, so a 404 proves that it serves.
     with running(name, command, home=home, env=env, ready=answering(port, "/unknown", status=404)) as part:
         yield part
 
 
 def functions_gateway(upstreams: Upstreams, private: Mapping[str, str], google_key: Path) -> Starlette:
-    """`/<function>/…` to that function, the path as it is; to a private one for service accounts only."""
+    """Routes `/<function>/…` to that function; private ones require an identity token."""
 
     async def handle(request: Request) -> Response:
         name = request.url.path.split("/")[1]
         if name not in upstreams:
-            return _failure(404, "not_found", f"There is no function called {name!r}.")
+            return _error(404, "not_found", f"There is no function called {name!r}.")
         headers = request.headers.mutablecopy()
-        refusal = _admit_invoker(headers, private[name], google_key) if name in private else None
-        if refusal:
-            return refusal
+        error = _authorize_invoker(headers, private[name], google_key) if name in private else None
+        if error:
+            return error
         try:
             return await _forward(request, upstreams[name] + _target(request), headers)
         except RequestError:
-            return _failure(503, "unavailable", "The function does not answer; try again shortly.")
+            return _error(503, "unavailable", "The function does not answer; try again shortly.")
 
     return _app(handle)
 
 
 def supabase_gateway(upstreams: Upstreams, keys: Keys) -> Starlette:
-    """`/rest/v1` to PostgREST and `/auth/v1` to Auth, for those who show a key of the project."""
+    """Routes `/rest/v1` to PostgREST and `/auth/v1` to Auth; requires a key of the project."""
     roles = {
         keys.publishable: "anon",
         keys.secret: "service_role",
@@ -104,17 +106,17 @@ def supabase_gateway(upstreams: Upstreams, keys: Keys) -> Starlette:
 
     async def handle(request: Request) -> Response:
         if _is_preflight(request):
-            return _permissive(request, Response(status_code=200))
-        return _permissive(request, await answer(request))
+            return _with_cors(request, Response(status_code=200))
+        return _with_cors(request, await respond(request))
 
-    async def answer(request: Request) -> Response:
+    async def respond(request: Request) -> Response:
         prefix = next((prefix for prefix in upstreams if request.url.path.startswith(f"{prefix}/")), None)
         if prefix is None:
             return JSONResponse({"message": "no Route matched with those values"}, 404)
         headers = request.headers.mutablecopy()
-        refusal = None if request.url.path.startswith(OPEN) else _admit(headers, tokens)
-        if refusal:
-            return JSONResponse({"message": refusal, "hint": REFUSED[refusal]}, 401)
+        error = None if request.url.path.startswith(KEYLESS_PATHS) else _authorize(headers, tokens)
+        if error:
+            return JSONResponse({"message": error, "hint": KEY_ERROR_HINTS[error]}, 401)
         try:
             return await _forward(request, upstreams[prefix] + _target(request).removeprefix(prefix), headers)
         except RequestError:
@@ -123,23 +125,23 @@ def supabase_gateway(upstreams: Upstreams, keys: Keys) -> Starlette:
     return _app(handle)
 
 
-def _admit_invoker(headers: MutableHeaders, audience: str, google_key: Path) -> Response | None:
-    """What Cloud Run does before a private function: it verifies the token, and passes it on unsigned."""
+def _authorize_invoker(headers: MutableHeaders, audience: str, google_key: Path) -> Response | None:
+    """Acts as Cloud Run before a private function: verifies the token, and removes its signature."""
     token = headers.get("authorization", "").partition(" ")[2]
     if not token:
-        return _failure(403, "forbidden", "This function is for the desk's own service accounts.")
+        return _error(403, "forbidden", "This function is for Supadesk's own service accounts.")
     try:
-        verified(token, audience, google_key)
+        verify_token(token, audience, google_key)
     except jwt.PyJWTError:
-        refusal = _failure(401, "unauthenticated", "The identity token could not be verified.")
-        refusal.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
-        return refusal
+        error = _error(401, "unauthenticated", "The identity token could not be verified.")
+        error.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+        return error
     headers["authorization"] = f"Bearer {token.rpartition('.')[0]}.SIGNATURE_REMOVED_BY_GOOGLE"
     return None
 
 
-def _admit(headers: MutableHeaders, tokens: Mapping[str, str]) -> str | None:
-    """Turn the project's key into its role's token, unless a person's own token is there; say why not."""
+def _authorize(headers: MutableHeaders, tokens: Mapping[str, str]) -> str | None:
+    """Replaces the project's key by its role's token, unless there is a user's token; returns an error."""
     bearer = headers.get("authorization", "").partition(" ")[2]
     key = headers.get("apikey") or (bearer if bearer in tokens else None)
     if key is None:
@@ -153,28 +155,32 @@ def _admit(headers: MutableHeaders, tokens: Mapping[str, str]) -> str | None:
 
 async def _forward(request: Request, url: str, headers: MutableHeaders) -> Response:
     body = await request.body()
-    if len(body) > MAX_BODY:
+    if len(body) > MAX_BODY_BYTES:
         return JSONResponse({"message": "Request size limit exceeded"}, 413)
-    # Like Google's front end: what the client claims comes first, what we saw comes last.
-    seen = [*headers.getlist("x-forwarded-for"), request.client.host if request.client else "unknown"]
-    headers["x-forwarded-for"] = ", ".join(seen)
+    # As Google's front end does: the client's own entries come first, its address comes last.
+    forwarded_for = [
+        *headers.getlist("x-forwarded-for"),
+        request.client.host if request.client else "unknown",
+    ]
+    headers["x-forwarded-for"] = ", ".join(forwarded_for)
     headers["x-forwarded-proto"] = "http"
     client: Client = request.app.state.client
-    sent = client.request(request.method, url).headers(_kept(headers))
-    answer = await (sent.body_bytes(body) if body else sent).build().send()
-    response = Response(bytes(await answer.bytes()), answer.status)
+    builder = client.request(request.method, url).headers(_end_to_end(headers))
+    upstream = await (builder.body_bytes(body) if body else builder).build().send()
+    response = Response(bytes(await upstream.bytes()), upstream.status)
     response.raw_headers = [
-        (name.encode("latin-1"), value.encode("latin-1")) for name, value in _kept(answer.headers)
+        (name.encode("latin-1"), value.encode("latin-1")) for name, value in _end_to_end(upstream.headers)
     ]
     return response
 
 
-def _kept(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+def _end_to_end(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Leaves out the hop-by-hop headers."""
     return [(name, value) for name, value in headers.items() if name.lower() not in HOP_BY_HOP]
 
 
 def _target(request: Request) -> str:
-    """Path and query as they came, still encoded."""
+    """Returns path and query as received, still percent-encoded."""
     query = request.scope["query_string"].decode("latin-1")
     path: str = request.scope["raw_path"].decode("latin-1")
     return f"{path}?{query}" if query else path
@@ -184,12 +190,12 @@ def _is_preflight(request: Request) -> bool:
     return request.method == "OPTIONS" and "access-control-request-method" in request.headers
 
 
-def _permissive(request: Request, response: Response) -> Response:
-    """Hosted Supabase lets any page call it: what protects the data is not the origin."""
+def _with_cors(request: Request, response: Response) -> Response:
+    """Allows any origin, as hosted Supabase does: tokens protect the data, not the origin."""
     for name in [name for name in response.headers if name.startswith("access-control-")]:
         del response.headers[name]
     response.headers["access-control-allow-origin"] = "*"
-    response.headers["access-control-expose-headers"] = EXPOSED
+    response.headers["access-control-expose-headers"] = EXPOSED_HEADERS
     if _is_preflight(request):
         response.headers["access-control-allow-methods"] = ", ".join(METHODS)
         response.headers["access-control-allow-headers"] = request.headers.get(
@@ -199,8 +205,8 @@ def _permissive(request: Request, response: Response) -> Response:
     return response
 
 
-def _failure(status: int, code: str, error: str) -> Response:
-    """An error in the functions' own shape."""
+def _error(status: int, code: str, error: str) -> Response:
+    """Returns an error in the functions' own shape."""
     request_id = str(uuid.uuid4())
     body = {"success": False, "error": error, "code": code, "fields": [], "request_id": request_id}
     headers = {"X-Request-Id": request_id} | ({"Retry-After": "1"} if status == 503 else {})
@@ -210,9 +216,9 @@ def _failure(status: int, code: str, error: str) -> Response:
 def _app(handle: Callable[[Request], Awaitable[Response]]) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        # No timeout of its own: the functions and PostgREST have theirs.
+        # Longer than any timeout of the functions and PostgREST, which apply first.
         builder = ClientBuilder().no_proxy().follow_redirects(False).timeout(timedelta(minutes=10))
-        # PostgREST closes idle connections after 30 s.
+        # Below PostgREST's 30 s: it must not close a connection that is about to be used.
         builder = builder.pool_idle_timeout(timedelta(seconds=20))
         async with builder.gzip(False).brotli(False).zstd(False).deflate(False).build() as client:
             app.state.client = client
@@ -222,7 +228,7 @@ def _app(handle: Callable[[Request], Awaitable[Response]]) -> Starlette:
 
 
 def main() -> None:
-    """Serve with what the environment says: keys make it Supabase's address, none the functions'."""
+    """Serves as the environment configures it: with KEYS Supabase's gateway, else the functions'."""
     upstreams, keys = json.loads(os.environ["UPSTREAMS"]), os.environ.get("KEYS")
     if keys:
         app = supabase_gateway(upstreams, load_keys(Path(keys)))

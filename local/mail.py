@@ -1,7 +1,7 @@
-"""The mail server: takes every mail and delivers none, but keeps each as a file that any mail program opens.
+"""Fakes a mail server: accepts every mail, delivers none, and stores each as an .eml file.
 
-How it treats a recipient can be changed while it runs: in `behaviour.json` beside the mails, patterns of addresses have
-one of BEHAVIOURS as their value. Where the file does not say, a mail is taken.
+`behaviour.json` beside the mails changes its behaviour while it runs: it maps patterns of addresses to
+BEHAVIOURS. Addresses that match no pattern are accepted.
 """
 
 import asyncio
@@ -26,21 +26,21 @@ from local.process import ROOT, Part, running
 BEHAVIOURS = {
     "refuse": "550 5.1.1 No such mailbox",
     "defer": "451 4.3.0 Try again later",
-    "drop": "",  # takes the mail, and hangs up before it says so
+    "drop": "",  # stores the mail, and closes the connection before confirming it
 }
 
 
 @contextmanager
 def run_mail(home: Path, port: int) -> Iterator[Part]:
-    """The server; mails are kept in `home`/mail."""
+    """Runs the server; mails are stored in `home`/mail."""
     env = {"PYTHONPATH": str(ROOT), "PORT": str(port), "FOLDER": str(home / "mail")}
     command = [sys.executable, "-m", "local.mail"]
-    with running("mail", command, home=home, env=env, ready=partial(_answers, port)) as part:
+    with running("mail", command, home=home, env=env, ready=partial(_is_ready, port)) as part:
         yield part
 
 
 def mail_settings(port: int) -> dict[str, str]:
-    """For functions that send mail: whatever else the developer's environment names, it stays here."""
+    """Returns the functions' settings; they override the environment, so that no mail leaves the machine."""
     return {
         "SMTP_URL": f"smtp://127.0.0.1:{port}",
         "RESEND_API_KEY": "",
@@ -50,7 +50,7 @@ def mail_settings(port: int) -> dict[str, str]:
 
 
 class Handler:
-    """What the server does with a conversation; the names are aiosmtpd's."""
+    """Handles SMTP commands; the method names are aiosmtpd's."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -58,39 +58,39 @@ class Handler:
     async def handle_RCPT(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        refusal = BEHAVIOURS.get(self._behaviour(address))
-        if refusal:
-            return refusal
+        error = BEHAVIOURS.get(self._behaviour(address))
+        if error:
+            return error
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         assert isinstance(envelope.content, bytes)
-        keep(self._folder, envelope.rcpt_tos, envelope.content)
+        store(self._folder, envelope.rcpt_tos, envelope.content)
         if any(self._behaviour(address) == "drop" for address in envelope.rcpt_tos):
             assert isinstance(server.transport, asyncio.Transport)
             server.transport.abort()
         return "250 OK"
 
     def _behaviour(self, address: str) -> str:
-        behaviour = self._folder / "behaviour.json"
-        if not behaviour.exists():
+        path = self._folder / "behaviour.json"
+        if not path.exists():
             return ""
-        patterns: dict[str, str] = json.loads(behaviour.read_text())
-        return next((how for pattern, how in patterns.items() if fnmatchcase(address, pattern)), "")
+        patterns: dict[str, str] = json.loads(path.read_text())
+        return next((name for pattern, name in patterns.items() if fnmatchcase(address, pattern)), "")
 
 
-def keep(folder: Path, recipients: list[str], content: bytes) -> None:
-    """One file a mail, named by when, to whom and what about; whole or not at all."""
+def store(folder: Path, recipients: list[str], content: bytes) -> None:
+    """Writes a mail to a file named by time, recipients and subject; atomic by renaming."""
     subject = str(message_from_bytes(content, policy=MAIL)["Subject"] or "")
-    told = re.sub(r"[^\w@.+-]+", "-", f"{' '.join(recipients)} {subject}")[:120].strip("-.")
-    name = f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{told}"
+    label = re.sub(r"[^\w@.+-]+", "-", f"{' '.join(recipients)} {subject}")[:120].strip("-.")
+    name = f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{label}"
     draft = folder / f"{name}.part"
     draft.write_bytes(content)
     draft.rename(folder / f"{name}.eml")
 
 
-def _answers(port: int) -> bool:
+def _is_ready(port: int) -> bool:
     try:
         with smtplib.SMTP("127.0.0.1", port, "localhost", timeout=5) as client:
             return client.noop()[0] == 250
@@ -99,7 +99,7 @@ def _answers(port: int) -> bool:
 
 
 async def listen(handler: Handler, port: int) -> None:
-    """Serve on the loopback interface until told to stop."""
+    """Serves on the loopback interface until a signal stops it."""
     loop = asyncio.get_running_loop()
 
     def session() -> SMTP:
@@ -109,7 +109,7 @@ async def listen(handler: Handler, port: int) -> None:
 
 
 def main() -> None:
-    """Serve with what the environment says."""
+    """Serves as the environment configures it."""
     folder = Path(os.environ["FOLDER"])
     folder.mkdir(exist_ok=True)
     asyncio.run(listen(Handler(folder), int(os.environ["PORT"])))

@@ -1,4 +1,4 @@
-"""Ports: which ones people know, which ones nobody has to know, and whether they are free."""
+"""Assigns ports: fixed ones for people, free ones for internal services."""
 
 import http.client
 import os
@@ -14,15 +14,15 @@ from typing import TextIO
 
 from local.process import StackError
 
-# Below the ephemeral range: there a connection can hit itself, or take the port before we do.
-INTERNAL = range(20_000, 32_000)
-# Open files are their locks; the oldest are closed, since by then their ports are bound.
-RESERVED: deque[TextIO] = deque(maxlen=200)
+# Below the ephemeral range, in which an outgoing connection could take the port first, or reach itself.
+INTERNAL_PORTS = range(20_000, 32_000)
+# An open file is a lock. The oldest are closed again: their ports have long been bound.
+RESERVATIONS: deque[TextIO] = deque(maxlen=200)
 
 
 @dataclass(frozen=True)
 class Ports:
-    """The ports that people know."""
+    """Holds the ports that people use."""
 
     functions: int = 8080
     supabase: int = 54321
@@ -32,16 +32,16 @@ class Ports:
 
     @classmethod
     def from_environment(cls) -> "Ports":
-        """The usual ones, unless FUNCTIONS_PORT, SUPABASE_PORT, DATABASE_PORT, MAIL_PORT or LINEAR_PORT say otherwise."""
-        return cls(**{name: _port(f"{name}_port".upper(), usual) for name, usual in vars(cls()).items()})
+        """Reads FUNCTIONS_PORT, SUPABASE_PORT, DATABASE_PORT, MAIL_PORT, LINEAR_PORT; each has a default."""
+        return cls(**{name: _port(f"{name}_port".upper(), default) for name, default in vars(cls()).items()})
 
     @classmethod
     def free(cls) -> "Ports":
-        """Some that nobody uses."""
+        """Returns unused ports."""
         return cls(*free_ports(len(vars(cls()))))
 
     def require_free(self) -> None:
-        """Name the port that is taken, what wants it and how to change it."""
+        """Raises if a port is taken; the message says how to choose another."""
         for name, port in vars(self).items():
             if not is_free(port):
                 variable = f"{name}_port".upper()
@@ -52,24 +52,28 @@ class Ports:
 
 
 def free_ports(count: int) -> list[int]:
-    """As many different free ports, which no other stack on this machine is handed meanwhile."""
-    candidates = (port for port in random.sample(INTERNAL, len(INTERNAL)) if _reserve(port) and is_free(port))
+    """Returns distinct free ports, reserved against other stacks on this machine."""
+    candidates = (
+        port
+        for port in random.sample(INTERNAL_PORTS, len(INTERNAL_PORTS))
+        if _reserve(port) and is_free(port)
+    )
     return [next(candidates) for _ in range(count)]
 
 
 def _reserve(port: int) -> bool:
-    """Locks a file that stands for the port: a server may bind it seconds later, and a second stack not in between."""
+    """Locks a file for the port, so that no second stack takes it before the server binds it."""
     try:
         lock = (Path(gettempdir()) / f"supadesk-port-{port}").open("w")
         flock(lock, LOCK_EX | LOCK_NB)
     except OSError:
         return False
-    RESERVED.append(lock)
+    RESERVATIONS.append(lock)
     return True
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens on it."""
+    """Tests by binding to it."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -82,9 +86,9 @@ def is_free(port: int) -> bool:
 def answering(
     port: int, path: str, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Callable[[], bool]:
-    """A question to be asked until the expected status comes back."""
+    """Returns a readiness probe: one GET that expects the status."""
 
-    def ask() -> bool:
+    def probe() -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         try:
             connection.request("GET", path, headers=dict(headers or {}))
@@ -94,11 +98,11 @@ def answering(
         finally:
             connection.close()
 
-    return ask
+    return probe
 
 
-def _port(variable: str, usual: int) -> int:
-    text = os.environ.get(variable) or str(usual)
+def _port(variable: str, default: int) -> int:
+    text = os.environ.get(variable) or str(default)
     if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65_536:
         raise StackError(f"{variable} must be a port number, not {text!r}")
     return int(text)

@@ -1,4 +1,4 @@
-"""One part of the stack: a process that is started, awaited, watched and never left behind."""
+"""Runs the stack's processes: starts, awaits and watches them, and never leaves one behind."""
 
 import ctypes
 import fcntl
@@ -15,18 +15,18 @@ from pathlib import Path
 from signal import Signals
 
 ROOT = Path(__file__).resolve().parents[1]
-PATIENCE = 60.0
-GRACE = 8.0
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 8.0
 PR_SET_PDEATHSIG = 1
 
 
 class StackError(Exception):
-    """Something a person can act on: printed as it is, without a traceback."""
+    """Reports a problem that a person can solve; printed without a traceback."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A running process and everything that tells how it is doing."""
+    """Holds a running process, its log, its pid file and its readiness probe."""
 
     name: str
     command: Sequence[str | Path]
@@ -38,35 +38,35 @@ class Part:
     stop_signal: Signals
 
     def wait(self) -> None:
-        """Return once it gives a real answer: an open port may belong to somebody else."""
-        deadline = time.monotonic() + PATIENCE
+        """Waits for a real response: an open port may belong to another program."""
+        deadline = time.monotonic() + READY_TIMEOUT_S
         while not self.ready():
             self.check()
             if time.monotonic() > deadline:
-                raise StackError(f"{self.name} did not answer within {PATIENCE:.0f} s{self.tail()}")
+                raise StackError(f"{self.name} did not answer within {READY_TIMEOUT_S:.0f} s{self.tail()}")
             time.sleep(0.02)
 
     def check(self) -> None:
-        """Raise if it has ended."""
+        """Raises if the process has ended."""
         status = self.process.poll()
         if status is not None:
             raise StackError(f"{self.name} ended with status {status}{self.tail()}")
 
     def tail(self, lines: int = 20) -> str:
-        """The end of its log, to be put behind a message."""
+        """Returns the end of the log as a message's suffix."""
         text = self.log.read_text(errors="replace").splitlines()[-lines:]
         return "".join([f"; the end of {self.log}:", *(f"\n    {line}" for line in text)])
 
     def ask_to_stop(self) -> None:
-        """Ask, without waiting."""
+        """Sends the stop signal, without waiting."""
         with suppress(ProcessLookupError):
             self.process.send_signal(self.stop_signal)
 
     def stop(self) -> None:
-        """Terminate, then kill, the process and whatever it has started itself."""
+        """Terminates, then kills, the process and its children."""
         self.ask_to_stop()
         with suppress(subprocess.TimeoutExpired):
-            self.process.wait(GRACE)
+            self.process.wait(STOP_TIMEOUT_S)
         end_leftovers(self.pid_file)
         self.process.wait()
 
@@ -81,7 +81,7 @@ def running(
     ready: Callable[[], bool],
     stop_signal: Signals = signal.SIGTERM,
 ) -> Iterator[Part]:
-    """Run one part, its log and its pid file below `home`, until the block is left."""
+    """Runs a process for the length of a block, with log and pid file below `home`."""
     pid_file = home / "run" / f"{name}.pid"
     log = home / "log" / f"{name}.log"
     for path in (pid_file, log):
@@ -95,10 +95,10 @@ def running(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            # Its own session: Ctrl-C reaches the supervisor alone, which stops the parts in order.
+            # A session of its own: Ctrl-C reaches the supervisor alone, which stops the parts in order.
             start_new_session=True,
             pass_fds=[lock],
-            preexec_fn=partial(_introduce, lock, os.getpid(), stop_signal),
+            preexec_fn=partial(_prepare_child, lock, os.getpid(), stop_signal),
         )
     part = Part(name, command, env, process, log, pid_file, ready, stop_signal)
     try:
@@ -108,17 +108,17 @@ def running(
 
 
 def necessities() -> dict[str, str]:
-    """What any process needs of our own environment; everything else is given by name."""
-    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZDIR", "SYSTEMROOT")
-    return {name: os.environ[name] for name in kept if name in os.environ}
+    """Returns the variables that any process needs; all others are passed by name."""
+    names = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZDIR", "SYSTEMROOT")
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 @contextmanager
 def locked(pid_file: Path) -> Iterator[int]:
-    """Hold a pid file's lock; processes that inherit the descriptor go on holding it.
+    """Holds a pid file's lock, which processes that inherit the descriptor share.
 
-    The kernel lets go of it with the last of them, however it ends. So a lock that is held proves that the
-    process group named in the file is still ours, and no pid is ever signalled on a guess.
+    The kernel releases it when the last of them ends, however it ends. A held lock therefore proves that
+    the process group in the file is still ours, so that no reused pid is ever signalled.
     """
     lock = os.open(pid_file, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -130,7 +130,7 @@ def locked(pid_file: Path) -> Iterator[int]:
 
 
 def holder(pid_file: Path) -> int | None:
-    """The pid in a pid file whose lock is held, or None."""
+    """Returns the pid in a locked pid file, or None if nothing holds the lock."""
     try:
         with locked(pid_file):
             return None
@@ -139,34 +139,34 @@ def holder(pid_file: Path) -> int | None:
 
 
 def end_predecessor(home: Path) -> None:
-    """Stop what is left of a stack whose supervisor was killed: it may be on its way out, and holds its ports till then."""
+    """Stops the leftovers of a stack whose supervisor was killed, as they may still hold its ports."""
     for pid_file in (home / "run").glob("*.pid"):
         end_leftovers(pid_file)
 
 
 def end_leftovers(pid_file: Path) -> None:
-    """Stop the processes that still run under a pid file."""
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        deadline = time.monotonic() + GRACE
+    """Stops the processes that still hold a pid file's lock."""
+    for stop_signal in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + STOP_TIMEOUT_S
         while (group := holder(pid_file)) is not None:
             if time.monotonic() > deadline:
                 break
-            _signal_group(group, how)
+            _signal_group(group, stop_signal)
             time.sleep(0.05)
         else:
             return
     raise StackError(f"{pid_file.stem} of an earlier run (pid {group}) does not stop")
 
 
-def _signal_group(group: int, how: Signals) -> None:
-    # 0 is a process that has not yet written its pid; killpg(0) would be ourselves.
+def _signal_group(group: int, stop_signal: Signals) -> None:
+    # 0: the process has not yet written its pid. killpg(0) would signal our own group.
     if group:
         with suppress(ProcessLookupError):
-            os.killpg(group, how)
+            os.killpg(group, stop_signal)
 
 
-def _introduce(lock: int, parent: int, orphaned: Signals) -> None:
-    """In the child, before exec: write the pid file and ask to be stopped when the supervisor dies."""
+def _prepare_child(lock: int, parent: int, orphaned: Signals) -> None:
+    """Runs in the child before exec: writes the pid file and ties the child's life to the supervisor's."""
     os.write(lock, str(os.getpid()).encode())
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, orphaned)

@@ -11,7 +11,7 @@ from local.auth.gotrue import run_auth
 from local.auth.keys import Keys, load_keys, write_private
 from local.functions import run_functions
 from local.gateway import run_gateway
-from local.linear.run import double_settings, run_linear
+from local.linear.run import fake_settings, run_linear
 from local.mail import mail_settings, run_mail
 from local.migrations import Connection, apply_migrations, apply_seed
 from local.ports import Ports, free_ports
@@ -100,7 +100,7 @@ class Stack:
             "PARTNER_SECRETS": f"demo={self.keys.partner_secret}",
             "GCE_METADATA_HOST": f"127.0.0.1:{self.metadata_port}",
             **mail_settings(self.settings.ports.mail),
-            **(self.settings.linear or double_settings(self.keys, self.settings.ports.linear)),
+            **(self.settings.linear or fake_settings(self.keys, self.settings.ports.linear)),
         }
 
 

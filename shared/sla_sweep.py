@@ -1,4 +1,4 @@
-"""The SLA sweep as functions run it: batch after batch, until nothing is due or the time is up."""
+"""Runs the SLA sweep in batches until no clock is due or the time is up."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -7,18 +7,18 @@ from typing import Any
 from pydantic_core import from_json
 
 BATCH = 1000
-COUNTED = ("warned", "breached", "closed", "recalculated", "pruned")
+COUNTERS = ("warned", "breached", "closed", "recalculated", "pruned")
 
 Sweep = Callable[[dict[str, Any]], Awaitable[bytes]]
 
 
-async def swept(sweep: Sweep, seconds: float) -> dict[str, Any]:
-    """What all batches did together; `more` when `seconds` were over before the work was."""
+async def run_sweep(sweep: Sweep, seconds: float) -> dict[str, Any]:
+    """Sweeps for up to `seconds`; returns the sums of all batches. `more`: clocks are still due."""
     until = time.monotonic() + seconds
-    total: dict[str, Any] = dict.fromkeys(COUNTED, 0) | {"escalated": [], "more": True}
-    while total["more"] and time.monotonic() < until:
+    counters: dict[str, Any] = dict.fromkeys(COUNTERS, 0) | {"escalated": [], "more": True}
+    while counters["more"] and time.monotonic() < until:
         batch = from_json(await sweep({"batch": BATCH}))
-        for name in (*COUNTED, "escalated"):
-            total[name] += batch[name]
-        total["more"] = batch["more"]
-    return total
+        for name in (*COUNTERS, "escalated"):
+            counters[name] += batch[name]
+        counters["more"] = batch["more"]
+    return counters

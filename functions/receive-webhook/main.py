@@ -23,11 +23,11 @@ async def take_linear_event(call: Call) -> Answer:
     delivery = call.request.headers.get("linear-delivery", "")
     if not 1 <= len(delivery) <= 255:
         raise Invalid.at("Linear-Delivery", "must name the delivery")
-    news = event.news()
-    if not news:
+    changes = event.changes()
+    if not changes:
         return {"applied": 0, "duplicate": False}
     call.as_service = True
-    return await call.rpc("receive_linear", {"delivery": delivery, **news})
+    return await call.rpc("receive_linear", {"delivery": delivery, **changes})
 
 
 async def take_partner_event(call: Call) -> Answer:

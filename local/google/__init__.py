@@ -1,1 +1,1 @@
-"""Google's part for this machine: the metadata server and Cloud Scheduler."""
+"""Emulates Google Cloud's metadata server and Cloud Scheduler."""

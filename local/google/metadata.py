@@ -1,4 +1,4 @@
-"""Google's metadata server as far as identity tokens go: GCE_METADATA_HOST points Google's clients here."""
+"""Emulates the metadata server's identity tokens; GCE_METADATA_HOST points Google's clients here."""
 
 import os
 import sys
@@ -29,7 +29,7 @@ FLAVOR = {"Metadata-Flavor": "Google"}
 
 @contextmanager
 def run_metadata(home: Path, host: str) -> Iterator[Part]:
-    """The server, at an address like 127.0.0.1:8090; its key, which stands for Google's, is kept in `home`."""
+    """Runs the server at a host like 127.0.0.1:8090; its key, in place of Google's, is stored in `home`."""
     port = int(host.rpartition(":")[2])
     env = {"PYTHONPATH": str(ROOT), "PORT": str(port), "KEY": str(google_key_file(home))}
     command = [sys.executable, "-m", "local.google.metadata"]
@@ -38,7 +38,7 @@ def run_metadata(home: Path, host: str) -> Iterator[Part]:
 
 
 def google_key_file(home: Path) -> Path:
-    """Where the key is; made when it is missing."""
+    """Returns the path of the key; generates a missing one."""
     path = home / "google.pem"
     if not path.exists():
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -49,8 +49,8 @@ def google_key_file(home: Path) -> Path:
     return path
 
 
-def verified(token: str, audience: str, key_file: Path) -> dict[str, Any]:
-    """The claims of a token that we signed for this audience; jwt.PyJWTError for any other."""
+def verify_token(token: str, audience: str, key_file: Path) -> dict[str, Any]:
+    """Returns the claims of a token for this audience; raises jwt.PyJWTError for any other."""
     key = serialization.load_pem_private_key(key_file.read_bytes(), None)
     assert isinstance(key, rsa.RSAPrivateKey)
     claims: dict[str, Any] = jwt.decode(token, key.public_key(), ["RS256"], audience=audience, issuer=ISSUER)
@@ -58,7 +58,7 @@ def verified(token: str, audience: str, key_file: Path) -> dict[str, Any]:
 
 
 def metadata_app(key: str) -> Starlette:
-    """What the clients of Google ask."""
+    """Serves the paths that Google's clients request."""
 
     def root(request: Request) -> Response:
         return PlainTextResponse("computeMetadata/\n", headers=FLAVOR)

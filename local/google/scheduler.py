@@ -1,4 +1,4 @@
-"""Cloud Scheduler: calls the functions that have a schedule, with an identity token, in minutes of its own length."""
+"""Emulates Cloud Scheduler: calls functions on schedule, with identity tokens."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ EVERY_MINUTE = re.compile(r"\*(?:/([1-9][0-9]?))? \* \* \* \*")
 def run_scheduler(
     home: Path, schedules: Mapping[str, str], metadata_host: str, minute: float
 ) -> Iterator[Part]:
-    """Call each address of `schedules`, a minute being so many seconds."""
+    """Calls each address of `schedules`; `minute` is the seconds of a minute."""
     intervals = {url: minute * minutes_between(schedule) for url, schedule in schedules.items()}
     env = {"PYTHONPATH": str(ROOT), "INTERVALS": json.dumps(intervals), "GCE_METADATA_HOST": metadata_host}
     command = [sys.executable, "-m", "local.google.scheduler"]
@@ -30,30 +30,30 @@ def run_scheduler(
 
 
 def minutes_between(schedule: str) -> int:
-    """Of the crontab format as much as is in use: every minute, or every so many."""
-    found = EVERY_MINUTE.fullmatch(schedule)
-    if not found:
-        raise StackError(f"the local scheduler knows '* * * * *' and '*/5 * * * *', and not {schedule!r}")
-    return int(found[1] or 1)
+    """Parses the part of the crontab format in use: every minute, or every n minutes."""
+    match = EVERY_MINUTE.fullmatch(schedule)
+    if not match:
+        raise StackError(f"the local scheduler supports '* * * * *' and '*/5 * * * *', not {schedule!r}")
+    return int(match[1] or 1)
 
 
 async def call_forever(client: httpx.AsyncClient, metadata_host: str, url: str, interval: float) -> None:
-    """A call that fails is told about, and made again the next time."""
+    """Calls at every interval; logs a failure and goes on."""
     while True:
         await asyncio.sleep(interval)
         try:
             token = await identity_token(client, metadata_host, url)
-            answer = await client.post(url, headers={"Authorization": f"Bearer {token}"})
-            print(url, answer.status_code, answer.text, flush=True)
+            response = await client.post(url, headers={"Authorization": f"Bearer {token}"})
+            print(url, response.status_code, response.text, flush=True)
         except httpx.HTTPError as error:
             print(url, type(error).__name__, flush=True)
 
 
 async def identity_token(client: httpx.AsyncClient, metadata_host: str, audience: str) -> str:
-    """As Google's own clients ask for one."""
+    """Fetches a token as Google's own clients do."""
     query = {"audience": audience, "format": "full"}
-    answer = await client.get(f"http://{metadata_host}{IDENTITY}", params=query, headers=FLAVOR)
-    return answer.raise_for_status().text
+    response = await client.get(f"http://{metadata_host}{IDENTITY}", params=query, headers=FLAVOR)
+    return response.raise_for_status().text
 
 
 async def main() -> None:

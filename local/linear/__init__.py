@@ -1,1 +1,1 @@
-"""Linear's double: the part of its GraphQL API that the desk uses, its signed webhooks, and a page to look at."""
+"""Fakes Linear: the part of its GraphQL API that Supadesk uses, signed webhooks, and a page for engineers."""

@@ -1,4 +1,4 @@
-"""What goes wrong on demand: rules by which calls and webhooks fail, dice that can be thrown again, and counters."""
+"""Injects faults: rules by which calls and webhooks fail, seeded randomness, and counters."""
 
 import random
 from collections import Counter
@@ -6,19 +6,26 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Row = dict[str, object]
+from local.linear.records import Row
 
 
 class Rule(BaseModel):
-    """One thing that goes wrong.
+    """Describes one fault.
 
-    Calls: `delay` answers `seconds` late; `drop` closes the connection without an answer; `server_error` answers `status`,
-    as a page of `html` if wanted; `ratelimited` answers RATELIMITED with a reset in `seconds` (of the budget `scope`);
-    `auth`, `forbidden`, `feature_not_accessible`, `usage_limit`, `lock_timeout` and `internal` refuse as Linear does;
-    `malformed` answers half of a JSON text; `error_status` gives what is refused anyway that HTTP `status`. With `committed`
-    the call is carried out all the same, and only its answer is lost.
+    Faults of calls:
+    - `delay`: responds `seconds` late
+    - `drop`: closes the connection without a response
+    - `server_error`: responds with `status`, as an `html` page on request
+    - `ratelimited`: responds RATELIMITED with a reset in `seconds`, for the limit `scope`
+    - `auth`, `forbidden`, `feature_not_accessible`, `usage_limit`, `lock_timeout`, `internal`:
+      respond with that error of Linear's
+    - `malformed`: responds with truncated JSON
+    - `error_status`: gives errors that occur anyway this HTTP `status`
 
-    Webhooks: `webhook_lost`, `webhook_duplicated`, and `webhook_delayed` by `seconds`, so that others overtake it.
+    With `committed` the call takes effect, and only its response is lost.
+
+    Faults of webhooks: `webhook_lost`, `webhook_duplicated`,
+    and `webhook_delayed` by `seconds`, so that later ones arrive first.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -41,9 +48,9 @@ class Rule(BaseModel):
         "webhook_delayed",
     ]
     probability: Annotated[float, Field(ge=0, le=1)] = 1
-    # Only calls of this name, like issueCreate, or webhooks of this type, like Issue.
+    # Restricts the rule to a root field, like issueCreate, or to a webhook's type, like Issue.
     operation: str | None = None
-    # Only so often.
+    # Restricts how often the rule applies.
     times: int | None = None
     committed: bool = False
     seconds: Annotated[float, Field(ge=0, le=86_400)] = 1
@@ -53,47 +60,47 @@ class Rule(BaseModel):
 
 
 class Plan(BaseModel):
-    """Everything that can be set about the double."""
+    """Configures the fake's faults and limits."""
 
     model_config = ConfigDict(extra="forbid")
 
     rules: list[Rule] = []
-    # The same seed throws the same dice for the same sequence of calls.
+    # The same seed gives the same faults for the same sequence of calls.
     seed: int | None = None
-    # None: what the stack says.
+    # None: the stack's setting.
     requests_per_hour: Annotated[int, Field(ge=1)] | None = None
-    # How many seconds a minute takes between the attempts to deliver a webhook; None: as many as the stack says.
+    # The seconds of a minute between a webhook's attempts; None: the stack's setting.
     minute: Annotated[float, Field(gt=0)] | None = None
 
 
 class Faults:
-    """The plan at work."""
+    """Applies a plan."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
         self.injected: Counter[str] = Counter()
         self.webhooks: Counter[str] = Counter()
-        self.follow(Plan())
+        self.apply(Plan())
 
-    def follow(self, plan: Plan) -> None:
-        """From now on; the counters start anew."""
+    def apply(self, plan: Plan) -> None:
+        """Replaces the plan and resets the counters."""
         self.plan = plan
-        self._dice = random.Random(plan.seed)
-        self._left = [rule.times for rule in plan.rules]
+        self._random = random.Random(plan.seed)
+        self._times_left = [rule.times for rule in plan.rules]
         for counter in (self.calls, self.injected, self.webhooks):
             counter.clear()
 
     def for_call(self, operations: list[str]) -> Rule | None:
-        """What goes wrong with a call, which is counted."""
+        """Counts a call and returns its fault."""
         self.calls.update(operations)
         return self._draw(operations, webhook=False)
 
     def for_webhook(self, kind: str) -> Rule | None:
-        """What goes wrong with a webhook."""
+        """Returns a webhook's fault."""
         return self._draw([kind], webhook=True)
 
-    def told(self) -> Row:
-        """The plan and what has come of it."""
+    def report(self) -> Row:
+        """Returns the plan and the counters."""
         return {
             "plan": self.plan.model_dump(),
             "calls": self.calls,
@@ -102,14 +109,14 @@ class Faults:
         }
 
     def _draw(self, names: list[str], *, webhook: bool) -> Rule | None:
-        for place, rule in enumerate(self.plan.rules):
-            if rule.kind.startswith("webhook_") != webhook or self._left[place] == 0:
+        for index, rule in enumerate(self.plan.rules):
+            left = self._times_left[index]
+            if rule.kind.startswith("webhook_") != webhook or left == 0:
                 continue
             if rule.operation is not None and rule.operation not in names:
                 continue
-            if self._dice.random() < rule.probability:
-                left = self._left[place]
-                self._left[place] = None if left is None else left - 1
+            if self._random.random() < rule.probability:
+                self._times_left[index] = None if left is None else left - 1
                 self.injected[rule.kind] += 1
                 return rule
         return None

@@ -1,38 +1,38 @@
-"""What is checked about the inputs of a mutation, whatever it does."""
+"""Checks the inputs of mutations."""
 
 import uuid
 
-from local.linear.moments import now
+from local.linear.errors import invalid
 from local.linear.records import Row
-from local.linear.refusals import invalid
+from local.linear.timestamps import now
 
 
-def given_of(given: Row, *names: str) -> Row:
-    """Of what is given only this; a null says as little as a field that is left out."""
-    return {name: given[name] for name in names if given.get(name) is not None}
+def pick(values: Row, *names: str) -> Row:
+    """Returns these fields alone; a null counts as left out."""
+    return {name: values[name] for name in names if values.get(name) is not None}
 
 
-def a_uuid(name: str, text: str) -> str:
-    """An id of version 4, in small letters."""
+def require_uuid(name: str, text: str) -> str:
+    """Returns an id of version 4 in lower case."""
     try:
-        found = uuid.UUID(text)
+        parsed = uuid.UUID(text)
     except ValueError:
         raise invalid(name, "must be a UUID") from None
-    if found.version != 4 or str(found) != text.lower():
+    if parsed.version != 4 or str(parsed) != text.lower():
         raise invalid(name, "must be a UUID")
     return text.lower()
 
 
-def a_past(name: str, moment: str | None) -> str:
-    """A point in time that has been; the present when none is given."""
-    if moment is not None and moment > now():
+def require_past(name: str, timestamp: str | None) -> str:
+    """Returns a timestamp that is not in the future, by default the present."""
+    if timestamp is not None and timestamp > now():
         raise invalid(name, "cannot be in the future")
-    return moment or now()
+    return timestamp or now()
 
 
-def a_text(name: str, given: Row) -> str:
-    """Something to read."""
-    text = given.get(name)
+def require_text(name: str, values: Row) -> str:
+    """Returns a text that is not blank."""
+    text = values.get(name)
     if not isinstance(text, str) or not text.strip():
         raise invalid(name, "should not be empty")
     return text

@@ -1,70 +1,73 @@
-"""How much a key may ask for: Linear's budgets of requests and of complexity, and the headers that tell what is left.
+"""Enforces Linear's hourly limits of requests and of complexity, and reports them in headers.
 
-Linear's buckets leak evenly; these are emptied once an hour, which is stricter at the end of a burst.
+Linear's buckets leak evenly; these are refilled once an hour, which is stricter at the end of a burst.
 """
 
 import time
 from dataclasses import dataclass
 
-from local.linear.refusals import Refusal, rate_limited
+from local.linear.errors import LinearError, rate_limited
 
-HOUR = 3600
-REQUESTS = 2_500
-COMPLEXITY = 3_000_000
-LARGEST_QUERY = 10_000
+HOUR_S = 3600
+REQUESTS_PER_HOUR = 2_500
+COMPLEXITY_PER_HOUR = 3_000_000
+MAX_QUERY_COMPLEXITY = 10_000
 
 
 @dataclass
 class Budget:
-    """What is left of one hour."""
+    """Counts against a limit until the hour is over."""
 
     limit: int
     used: int = 0
-    ends: float = 0.0
+    reset_at: float = 0.0
 
     def spend(self, points: int) -> bool:
-        """Take this much, if it is there."""
-        if time.time() >= self.ends:
-            self.used, self.ends = 0, time.time() + HOUR
+        """Adds points; returns False beyond the limit."""
+        if time.time() >= self.reset_at:
+            self.used, self.reset_at = 0, time.time() + HOUR_S
         self.used += points
         return self.used <= self.limit
 
     def headers(self, name: str) -> dict[str, str]:
-        """The three headers; a point in time is in milliseconds."""
-        remaining = max(self.limit - self.used, 0)
-        return told(name, self.limit, remaining, self.ends)
+        """Returns the budget's headers."""
+        return rate_limit_headers(name, self.limit, max(self.limit - self.used, 0), self.reset_at)
 
 
 class Limits:
-    """The budgets of every key."""
+    """Holds the budgets of each key."""
 
-    def __init__(self, requests: int = REQUESTS) -> None:
-        self._requests = requests
+    def __init__(self, requests_per_hour: int = REQUESTS_PER_HOUR) -> None:
+        self._requests_per_hour = requests_per_hour
         self._budgets: dict[str, tuple[Budget, Budget]] = {}
 
     def spend(
-        self, key: str, points: int, requests: int | None = None
-    ) -> tuple[dict[str, str], Refusal | None]:
-        """Headers for the answer, and the refusal if nothing is left; `requests` is another limit for now."""
-        calls, complexity = self._budgets.setdefault(key, (Budget(self._requests), Budget(COMPLEXITY)))
-        calls.limit = requests or self._requests
-        within = [calls.spend(1), complexity.spend(points)]
+        self, key: str, points: int, requests_per_hour: int | None = None
+    ) -> tuple[dict[str, str], LinearError | None]:
+        """Counts a request; returns the response's headers, and an error beyond a limit.
+
+        `requests_per_hour` overrides the limit for this request.
+        """
+        new = (Budget(self._requests_per_hour), Budget(COMPLEXITY_PER_HOUR))
+        requests, complexity = self._budgets.setdefault(key, new)
+        requests.limit = requests_per_hour or self._requests_per_hour
+        within = [requests.spend(1), complexity.spend(points)]
         headers = {
             "X-Complexity": str(points),
-            **calls.headers("X-RateLimit-Requests"),
-            **complexity.headers("X-RateLimit-Complexity"),
+            **requests.headers("Requests"),
+            **complexity.headers("Complexity"),
         }
-        if points > LARGEST_QUERY:
-            message = f"Query is too complex: {points} points of {LARGEST_QUERY}."
-            return headers, Refusal("Query too complex", message)
-        return headers, None if all(within) else rate_limited(calls.limit)
+        if points > MAX_QUERY_COMPLEXITY:
+            message = f"Query is too complex: {points} points of {MAX_QUERY_COMPLEXITY}."
+            return headers, LinearError("Query too complex", message)
+        return headers, None if all(within) else rate_limited(requests.limit)
 
-    def forget(self) -> None:
-        """As if nobody had asked for anything."""
+    def reset(self) -> None:
+        """Refills every budget."""
         self._budgets.clear()
 
 
-def told(name: str, limit: int, remaining: int, ends: float) -> dict[str, str]:
-    """What of a budget is left and until when it counts."""
-    values = {"Limit": limit, "Remaining": remaining, "Reset": int(ends * 1000)}
-    return {f"{name}-{what}": str(value) for what, value in values.items()}
+def rate_limit_headers(name: str, limit: int, remaining: int, reset_at: float) -> dict[str, str]:
+    """Returns a limit's three headers; the reset is in milliseconds."""
+    values = {"Limit": limit, "Remaining": remaining, "Reset": int(reset_at * 1000)}
+    return {f"X-RateLimit-{name}-{part}": str(value) for part, value in values.items()}

@@ -1,4 +1,4 @@
-"""The double as a part of the stack."""
+"""Runs the fake as a part of the stack."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -9,14 +9,14 @@ from local.auth.keys import Keys
 from local.ports import answering
 from local.process import ROOT, Part, running
 
-REAL = "https://api.linear.app/graphql"
+REAL_URL = "https://api.linear.app/graphql"
 
 
 @contextmanager
 def run_linear(
     home: Path, keys: Keys, port: int, functions_url: str, *, requests_per_hour: int, minute: float
 ) -> Iterator[Part]:
-    """The service in a process of its own; `minute` is how many seconds one takes between attempts to deliver."""
+    """Runs the fake in a process of its own; `minute` is the seconds of a minute between webhook attempts."""
     env = {
         "PYTHONPATH": str(ROOT),
         "PORT": str(port),
@@ -32,8 +32,8 @@ def run_linear(
         yield part
 
 
-def double_settings(keys: Keys, port: int) -> dict[str, str]:
-    """For functions that talk to the double."""
+def fake_settings(keys: Keys, port: int) -> dict[str, str]:
+    """Returns the functions' settings for the fake."""
     return {
         "LINEAR_API_URL": f"http://127.0.0.1:{port}/graphql",
         "LINEAR_API_KEY": keys.linear_key,
@@ -42,8 +42,8 @@ def double_settings(keys: Keys, port: int) -> dict[str, str]:
 
 
 def real_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """For functions that talk to the Linear whose key the developer's environment holds; empty if it holds none."""
+    """Returns the functions' settings for the real Linear; empty without LINEAR_API_KEY."""
     if not environment.get("LINEAR_API_KEY"):
         return {}
-    given = {name: value for name, value in environment.items() if name.startswith("LINEAR_")}
-    return {"LINEAR_API_URL": REAL, "LINEAR_WEBHOOK_SECRET": "", **given}
+    own = {name: value for name, value in environment.items() if name.startswith("LINEAR_")}
+    return {"LINEAR_API_URL": REAL_URL, "LINEAR_WEBHOOK_SECRET": "", **own}

@@ -1,4 +1,4 @@
-"""The double as a web service: the API, the page, and the control of what is only there because it is a double."""
+"""Serves the fake: the API, the page, and the control endpoints for tests and developers."""
 
 import asyncio
 import json
@@ -17,25 +17,24 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from local.linear import refusals
-from local.linear.answers import refused, spoilt
+from local.linear.errors import LinearError, key_as_bearer, unauthenticated
 from local.linear.faults import Faults, Plan
 from local.linear.graphql.complexity import complexity, root_fields
-from local.linear.graphql.execution import Invalid, checked, execute
+from local.linear.graphql.execution import InvalidDocument, execute, parse_document
 from local.linear.limits import Limits
-from local.linear.pages import Pages
 from local.linear.records import Row
-from local.linear.refusals import Refusal
+from local.linear.responses import error_response, fault_response
 from local.linear.seed import stable_id
+from local.linear.web import IssuePages
 from local.linear.webhooks import Webhooks
 from local.linear.workspace import Workspace
 
-KEPT = ("Team", "WorkflowState", "IssueLabel", "Issue", "Comment", "Attachment", "Webhook")
+KINDS = ("Team", "WorkflowState", "IssueLabel", "Issue", "Comment", "Attachment", "Webhook")
 BOT = {"id": stable_id("application"), "type": "app", "name": "Supadesk"}
 
 
-class Double(Starlette):
-    """An application that can also hang up: it remembers on which connection a request came."""
+class LinearFake(Starlette):
+    """Remembers each request's connection, so that a fault can close it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["cycle"] = getattr(send, "__self__", None)
@@ -43,45 +42,48 @@ class Double(Starlette):
 
 
 class Api:
-    """POST /graphql, with everything that Linear does before and after GraphQL."""
+    """Serves POST /graphql: authentication, limits and faults around the execution of GraphQL."""
 
     def __init__(self, workspace: Workspace, key: str, limits: Limits, faults: Faults) -> None:
         self._workspace = workspace
-        self._keys: dict[str, Row | None] = {key: None, f"Bearer {oauth_token(key)}": BOT}
+        self._bots: dict[str, Row | None] = {key: None, f"Bearer {oauth_token(key)}": BOT}
         self._limits = limits
         self._faults = faults
 
-    async def answer(self, request: Request) -> Response:
-        """One call."""
-        body = _body(await request.body())
+    async def respond(self, request: Request) -> Response:
+        """Handles one call."""
+        body = _parse_body(await request.body())
         if body is None:
-            return refused(Refusal("Invalid JSON", "The body is no JSON object with a query."), 400)
-        names = _names(body)
-        rule = self._faults.for_call(names)
+            return error_response(
+                LinearError("Invalid JSON", "The body must be a JSON object with a query."), 400
+            )
+        operations = _operations(body)
+        rule = self._faults.for_call(operations)
         if rule is None or rule.kind == "error_status":
-            return self._carry_out(request.headers, body, rule.status if rule else None)
+            return self._execute(request.headers, body, rule.status if rule else None)
         if rule.kind == "delay":
             await asyncio.sleep(rule.seconds)
-            return self._carry_out(request.headers, body)
+            return self._execute(request.headers, body)
         if rule.committed:
-            self._carry_out(request.headers, body)
-        return spoilt(rule, request, names)
+            self._execute(request.headers, body)
+        return fault_response(rule, request, operations)
 
-    def _carry_out(self, headers: Headers, body: Row, status: int | None = None) -> Response:
+    def _execute(self, headers: Headers, body: Row, error_status: int | None = None) -> Response:
         authorization = headers.get("authorization", "")
-        if authorization not in self._keys:
-            return refused(_unadmitted(authorization))
-        points = _points(body)
-        left, refusal = self._limits.spend(authorization, points, self._faults.plan.requests_per_hour)
-        if refusal:
-            return refused(refusal, 400, left)
-        usual, answer = execute(self._workspace, body, self._keys[authorization])
-        chosen = status if status and usual == 200 and "errors" in answer else usual
-        return JSONResponse(answer, chosen, left)
+        if authorization not in self._bots:
+            return error_response(_authentication_error(authorization))
+        requests_per_hour = self._faults.plan.requests_per_hour
+        limits, error = self._limits.spend(authorization, _complexity(body), requests_per_hour)
+        if error:
+            return error_response(error, 400, limits)
+        status, content = execute(self._workspace, body, self._bots[authorization])
+        if error_status and status == 200 and "errors" in content:
+            status = error_status
+        return JSONResponse(content, status, limits)
 
 
 class Control:
-    """What tests and developers set and see behind Linear's back."""
+    """Serves /control: faults, counters and records, behind Linear's API."""
 
     def __init__(self, workspace: Workspace, limits: Limits, faults: Faults) -> None:
         self._workspace = workspace
@@ -89,33 +91,33 @@ class Control:
         self._faults = faults
 
     async def faults(self, request: Request) -> Response:
-        """GET tells the plan and the counters, PUT sets a plan, DELETE goes back to none."""
+        """GET returns the plan and the counters, PUT replaces the plan, DELETE removes it."""
         if request.method == "GET":
-            return JSONResponse(self._faults.told())
+            return JSONResponse(self._faults.report())
         try:
             plan = Plan.model_validate_json(await request.body()) if request.method == "PUT" else Plan()
         except ValidationError as error:
             return JSONResponse({"errors": error.errors(include_url=False, include_context=False)}, 422)
-        self._faults.follow(plan)
-        self._limits.forget()
-        return JSONResponse(self._faults.told())
+        self._faults.apply(plan)
+        self._limits.reset()
+        return JSONResponse(self._faults.report())
 
     async def records(self, request: Request) -> Response:
-        """GET shows everything that is kept, by kind; DELETE forgets it, and faults and counters too."""
+        """GET returns all rows by kind; DELETE removes them, the plan and the counters."""
         if request.method == "DELETE":
             self._workspace.reset()
-            self._faults.follow(Plan())
-            self._limits.forget()
-        return JSONResponse({kind: self._workspace.records.all(kind) for kind in KEPT})
+            self._faults.apply(Plan())
+            self._limits.reset()
+        return JSONResponse({kind: self._workspace.records.all(kind) for kind in KINDS})
 
 
 def oauth_token(key: str) -> str:
-    """The token of an application that acts in the workspace, as OAuth would hand it out."""
+    """Returns the OAuth token of an application that acts in the workspace."""
     return key.replace("lin_api_", "lin_oauth_")
 
 
 def create_app(workspace: Workspace, key: str, limits: Limits, minute: float) -> Starlette:
-    """The whole service; `minute` is how many seconds one takes between attempts to deliver a webhook."""
+    """Assembles the service; `minute` is the seconds of a minute between a webhook's attempts."""
     faults = Faults()
 
     @asynccontextmanager
@@ -126,42 +128,41 @@ def create_app(workspace: Workspace, key: str, limits: Limits, minute: float) ->
         await webhooks.stop()
 
     api, control = Api(workspace, key, limits, faults), Control(workspace, limits, faults)
-    return Double(
+    return LinearFake(
         routes=[
-            Route("/graphql", api.answer, methods=["POST"]),
+            Route("/graphql", api.respond, methods=["POST"]),
             Route("/control/faults", control.faults, methods=["GET", "PUT", "DELETE"]),
             Route("/control/records", control.records, methods=["GET", "DELETE"]),
-            *Pages(workspace).routes(),
+            *IssuePages(workspace).routes(),
         ],
-        # A page of somebody else's whose name leads here is not to be answered.
+        # Against DNS rebinding: a foreign host name that resolves to this address gets no response.
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])],
         lifespan=lifespan,
     )
 
 
-def _body(sent: bytes) -> Row | None:
+def _parse_body(content: bytes) -> Row | None:
     try:
-        body = json.loads(sent)
+        body = json.loads(content)
     except (JSONDecodeError, UnicodeDecodeError):
         return None
-    fits = isinstance(body, dict) and isinstance(body.get("query"), str)
-    return body if fits and isinstance(body.get("variables") or {}, dict) else None
+    is_valid = isinstance(body, dict) and isinstance(body.get("query"), str)
+    return body if is_valid and isinstance(body.get("variables") or {}, dict) else None
 
 
-def _names(body: Row) -> list[str]:
+def _operations(body: Row) -> list[str]:
     try:
-        return root_fields(checked(body["query"]))
-    except (GraphQLSyntaxError, Invalid):
+        return root_fields(parse_document(body["query"]))
+    except (GraphQLSyntaxError, InvalidDocument):
         return ["invalid"]
 
 
-def _points(body: Row) -> int:
+def _complexity(body: Row) -> int:
     try:
-        return complexity(checked(body["query"]), body.get("variables") or {})
-    except (GraphQLSyntaxError, Invalid):
+        return complexity(parse_document(body["query"]), body.get("variables") or {})
+    except (GraphQLSyntaxError, InvalidDocument):
         return 0
 
 
-def _unadmitted(authorization: str) -> Refusal:
-    as_bearer = authorization.startswith("Bearer lin_api_")
-    return refusals.key_as_bearer() if as_bearer else refusals.unauthenticated()
+def _authentication_error(authorization: str) -> LinearError:
+    return key_as_bearer() if authorization.startswith("Bearer lin_api_") else unauthenticated()

@@ -1,4 +1,4 @@
-"""Linear's webhooks: what they say, how they are signed, and how often they are tried."""
+"""Delivers Linear's webhooks: payloads, signatures and retries."""
 
 import asyncio
 import hashlib
@@ -11,19 +11,19 @@ from typing import Any
 import httpx
 
 from local.linear.faults import Faults, Rule
-from local.linear.moments import now
 from local.linear.records import Row
 from local.linear.seed import ORGANIZATION
+from local.linear.timestamps import now
 from local.linear.workspace import PRIORITIES, Change, Workspace
 
-# Minutes until a delivery that failed is tried again.
-RETRIES = (1, 60, 360)
-PATIENCE = 5.0
-AT_ONCE = 8
+# Minutes between a failed attempt and the next one.
+RETRY_MINUTES = (1, 60, 360)
+TIMEOUT_S = 5.0
+MAX_CONCURRENT = 8
 
 
 class Webhooks:
-    """The deliveries; they are kept like everything else, so that a restart loses none."""
+    """Delivers changes to webhooks; deliveries are stored, so that a restart loses none."""
 
     def __init__(self, workspace: Workspace, faults: Faults, minute: float) -> None:
         self._workspace = workspace
@@ -31,49 +31,46 @@ class Webhooks:
         self._faults = faults
         self._minute = minute
         self._tasks: set[asyncio.Task[None]] = set()
-        self._gate = asyncio.Semaphore(AT_ONCE)
-        self._client = httpx.AsyncClient(timeout=PATIENCE, trust_env=False)
-        workspace.tell = self.tell
+        self._semaphore = asyncio.Semaphore(MAX_CONCURRENT)
+        self._client = httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False)
+        workspace.on_change = self.enqueue
 
     def resume(self) -> None:
-        """Go on with what an earlier process has left."""
+        """Continues the deliveries of an earlier process."""
         for delivery in self._records.all("Delivery"):
             self._start(delivery)
 
     async def stop(self) -> None:
-        """Leave the rest to the next process."""
+        """Leaves open deliveries to the next process."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._client.aclose()
 
-    def tell(self, change: Change) -> None:
-        """Write a delivery for every webhook that wants to hear of this."""
+    def enqueue(self, change: Change) -> None:
+        """Stores and starts a delivery for each webhook that subscribes to the change."""
         rule = self._faults.for_webhook(change.kind)
         if rule and rule.kind == "webhook_lost":
             return
         team = self._workspace.issue_of(change.kind, change.row)["teamId"]
         for webhook in self._records.all("Webhook"):
-            wanted = webhook["allPublicTeams"] or webhook["teamId"] == team
-            if webhook["enabled"] and wanted and change.kind in webhook["resourceTypes"]:
-                self._write(webhook, change, rule)
+            in_scope = webhook["allPublicTeams"] or webhook["teamId"] == team
+            if webhook["enabled"] and in_scope and change.kind in webhook["resourceTypes"]:
+                self._enqueue_for(webhook, change, rule)
 
-    def _write(self, webhook: Row, change: Change, rule: Rule | None) -> None:
-        body = json.dumps(payload(self._workspace, webhook, change), ensure_ascii=False)
-        late = rule.seconds if rule and rule.kind == "webhook_delayed" else 0
-        times = 2 if rule and rule.kind == "webhook_duplicated" else 1
-        about = {"webhookId": webhook["id"], "kind": change.kind, "body": body}
-        # Whatever is sent twice is the same delivery.
-        number = str(uuid.uuid4())
-        for _ in range(times):
-            row = {
-                "id": str(uuid.uuid4()),
-                "number": number,
-                "attempt": 0,
-                "due": time.time() + late,
-                **about,
-            }
-            self._start(self._records.put("Delivery", row))
+    def _enqueue_for(self, webhook: Row, change: Change, rule: Rule | None) -> None:
+        delay = rule.seconds if rule and rule.kind == "webhook_delayed" else 0
+        # A duplicate carries the same delivery number.
+        delivery = {
+            "number": str(uuid.uuid4()),
+            "attempt": 0,
+            "due": time.time() + delay,
+            "webhookId": webhook["id"],
+            "kind": change.kind,
+            "body": json.dumps(payload(self._workspace, webhook, change), ensure_ascii=False),
+        }
+        for _ in range(2 if rule and rule.kind == "webhook_duplicated" else 1):
+            self._start(self._records.put("Delivery", {"id": str(uuid.uuid4()), **delivery}))
 
     def _start(self, delivery: Row) -> None:
         task = asyncio.get_running_loop().create_task(self._deliver(delivery["id"]))
@@ -81,21 +78,22 @@ class Webhooks:
         task.add_done_callback(self._tasks.discard)
 
     async def _deliver(self, delivery_id: str) -> None:
-        """Until it has arrived, nobody waits for it any more, or it has been tried often enough."""
+        """Retries until the delivery succeeds, its webhook is gone, or no attempts are left."""
         while delivery := self._records.find("Delivery", delivery_id):
             await asyncio.sleep(delivery["due"] - time.time())
             webhook = self._records.find("Webhook", delivery["webhookId"])
             if webhook is None or not self._records.find("Delivery", delivery_id):
                 break
-            async with self._gate:
-                arrived = await self._send(webhook, delivery)
-            self._faults.webhooks["delivered" if arrived else "failed"] += 1
+            async with self._semaphore:
+                is_delivered = await self._send(webhook, delivery)
+            self._faults.webhooks["delivered" if is_delivered else "failed"] += 1
             attempt = delivery["attempt"]
-            if arrived or attempt == len(RETRIES):
+            if is_delivered or attempt == len(RETRY_MINUTES):
                 break
-            wait = RETRIES[attempt] * (self._faults.plan.minute or self._minute)
+            due = time.time() + RETRY_MINUTES[attempt] * (self._faults.plan.minute or self._minute)
+            # A reset during the attempt has removed the delivery, which must not come back.
             if self._records.find("Delivery", delivery_id):
-                self._records.put("Delivery", {**delivery, "attempt": attempt + 1, "due": time.time() + wait})
+                self._records.put("Delivery", {**delivery, "attempt": attempt + 1, "due": due})
         self._records.remove("Delivery", delivery_id)
 
     async def _send(self, webhook: Row, delivery: Row) -> bool:
@@ -108,70 +106,68 @@ class Webhooks:
             "Linear-Signature": hmac.new(webhook["secret"].encode(), body, hashlib.sha256).hexdigest(),
         }
         try:
-            async with asyncio.timeout(PATIENCE):
-                answer = await self._client.post(webhook["url"], content=body, headers=headers)
+            async with asyncio.timeout(TIMEOUT_S):
+                response = await self._client.post(webhook["url"], content=body, headers=headers)
         except (httpx.HTTPError, TimeoutError):
             return False
-        return answer.status_code == 200
+        return response.status_code == 200
 
 
 def payload(workspace: Workspace, webhook: Row, change: Change) -> Row:
-    """What a webhook says about a change."""
-    issue = workspace.issue_of(change.kind, change.row)
-    actor = workspace.get("User", change.actor)
-    told: Row = {
+    """Returns a webhook's body."""
+    issue, is_issue = workspace.issue_of(change.kind, change.row), change.kind == "Issue"
+    body: Row = {
         "action": change.action,
-        "actor": {**_person(actor), "type": "user"},
+        "actor": {**_user(workspace.get("User", change.actor)), "type": "user"},
         "createdAt": now(),
-        "data": _issue(workspace, issue)
-        if change.kind == "Issue"
-        else _comment(workspace, change.row, issue),
-        "url": workspace.issue_url(issue) if change.kind == "Issue" else workspace.comment_url(change.row),
+        "data": _issue(workspace, issue) if is_issue else _comment(workspace, change.row, issue),
+        "url": workspace.issue_url(issue) if is_issue else workspace.comment_url(change.row),
         "type": change.kind,
         "organizationId": ORGANIZATION,
         "webhookTimestamp": int(time.time() * 1000),
         "webhookId": webhook["id"],
     }
     if change.action == "update":
-        told["updatedFrom"] = {
+        body["updatedFrom"] = {
             name: value for name, value in change.before.items() if change.row.get(name) != value
         }
-    return told
+    return body
 
 
 def _issue(workspace: Workspace, issue: Row) -> Row:
     state, team = workspace.get("WorkflowState", issue["stateId"]), workspace.get("Team", issue["teamId"])
     labels = [workspace.get("IssueLabel", label_id) for label_id in issue["labelIds"]]
     return {
-        **_known(issue),
+        **_without_nulls(issue),
         "url": workspace.issue_url(issue),
         "priorityLabel": PRIORITIES[issue["priority"]],
         "previousIdentifiers": [],
         "botActor": issue["botActor"],
-        "state": _some(state, "id", "name", "type", "color"),
-        "team": _some(team, "id", "key", "name"),
-        "labels": [_some(label, "id", "name", "color") for label in labels],
+        "state": _subset(state, "id", "name", "type", "color"),
+        "team": _subset(team, "id", "key", "name"),
+        "labels": [_subset(label, "id", "name", "color") for label in labels],
     }
 
 
 def _comment(workspace: Workspace, comment: Row, issue: Row) -> Row:
     user = workspace.records.find("User", comment["userId"])
+    summary = _subset(issue, "id", "identifier", "title", "teamId")
     return {
-        **_known(comment),
+        **_without_nulls(comment),
         "botActor": comment["botActor"],
-        "issue": _some(issue, "id", "identifier", "title", "teamId") | {"url": workspace.issue_url(issue)},
-        **({"user": _person(user)} if user else {}),
+        "issue": {**summary, "url": workspace.issue_url(issue)},
+        **({"user": _user(user)} if user else {}),
     }
 
 
-def _person(user: Row) -> Row:
-    return _some(user, "id", "name") | {"email": f"{user['displayName']}@example.com"}
+def _user(user: Row) -> Row:
+    return _subset(user, "id", "name") | {"email": f"{user['displayName']}@example.com"}
 
 
-def _known(row: Row) -> Row:
-    """Without what is null: Linear leaves that out."""
+def _without_nulls(row: Row) -> Row:
+    """Leaves out nulls, as Linear does."""
     return {name: value for name, value in row.items() if value is not None}
 
 
-def _some(row: Row, *names: str) -> dict[str, Any]:
+def _subset(row: Row, *names: str) -> dict[str, Any]:
     return {name: row[name] for name in names}

@@ -1,1 +1,1 @@
-"""Linear: its API, what goes there, what comes back."""
+"""Talks to Linear: its API client, forwarding, polling and dispatch."""

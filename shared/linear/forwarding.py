@@ -1,8 +1,8 @@
-"""A row of the outbox on its way to Linear: what engineers read, and what makes that each of it exists once.
+"""Sends an outbox row to Linear, idempotently.
 
-A ticket's id is its issue's id and a message's id its comment's, so what an earlier attempt may have done already is
-answered with a conflict, read back, and taken for done. Everything that a person wrote stands in a fenced block: there it
-can neither format, mention anybody, nor end the block.
+An issue has its ticket's id and a comment its message's. A repeated creation is therefore answered with a
+conflict; the object is read back and counts as sent. Text of people stands in a fenced block, where it can
+neither format, mention anyone nor end the block.
 """
 
 import re
@@ -11,20 +11,20 @@ from typing import Any
 from pydantic import BaseModel
 
 from shared.config import ticket_url
-from shared.linear.client import Conflict, InvalidInput, Linear
+from shared.linear.client import DuplicateId, InvalidInput, Linear
 from shared.linear.models import Issue
 from shared.outbox import Row, Undelivered
 from shared.text import cut, one_line, printable
 
-# By our names for them; Linear counts from 1, the most urgent.
+# Linear numbers priorities from 1, the most urgent.
 PRIORITIES = {"urgent": 1, "high": 2, "medium": 3, "low": 4}
-LONGEST_TITLE = 255
+MAX_ISSUE_TITLE = 255
 FENCES = re.compile(r"`{3,}")
 AUTHORS = {"customer": "The customer", "agent": "The desk"}
 
 
 class NewIssue(BaseModel):
-    """What the database froze of a ticket."""
+    """Parses the frozen payload of a row of the kind `issue`."""
 
     ticket_id: str
     ticket_number: str
@@ -42,6 +42,8 @@ class NewIssue(BaseModel):
 
 
 class NewComment(BaseModel):
+    """Parses the frozen payload of a row of the kind `comment`."""
+
     ticket_id: str
     message_id: str
     author: str
@@ -51,25 +53,26 @@ class NewComment(BaseModel):
 
 
 async def forward(row: Row, linear: Linear, desk_url: str) -> dict[str, Any] | None:
-    """Send one row; what Linear then knows of the issue, where that has changed."""
+    """Sends one row; returns the facts of the issue if they changed. Raises Undelivered."""
     try:
-        return await _sent(row, linear, desk_url)
+        return await _send(row, linear, desk_url)
     except InvalidInput:
-        # What was kept of teams, states and labels may be out of date: once more without it, before it is for good.
+        # The cache of teams, states and labels may be stale: retry without it before the row becomes a dead
+        # letter.
         linear.forget()
-        return await _sent(row, linear, desk_url)
+        return await _send(row, linear, desk_url)
 
 
-async def _sent(row: Row, linear: Linear, desk_url: str) -> dict[str, Any] | None:
+async def _send(row: Row, linear: Linear, desk_url: str) -> dict[str, Any] | None:
     match row.kind:
         case "issue":
-            return (await _create_issue(NewIssue.model_validate(row.payload), linear)).known()
+            return (await _create_issue(NewIssue.model_validate(row.payload), linear)).facts()
         case "comment":
             await _create_comment(NewComment.model_validate(row.payload), linear)
         case "link":
             await _link(row.payload, linear, desk_url)
         case "state":
-            return (await _move(row.payload, linear)).known()
+            return (await _move(row.payload, linear)).facts()
         case _:
             raise Undelivered(f"no row of the kind {row.kind} is known", permanent=False)
     return None
@@ -87,14 +90,14 @@ async def _create_issue(new: NewIssue, linear: Linear) -> Issue:
             priority=PRIORITIES[new.priority],
             labelIds=labels,
         )
-    except Conflict:
+    except DuplicateId:
         return await linear.issue(new.ticket_id)
 
 
 async def _create_comment(new: NewComment, linear: Linear) -> None:
     try:
         await linear.create_comment(new.message_id, new.ticket_id, comment_of(new))
-    except Conflict:
+    except DuplicateId:
         await linear.require_comment(new.message_id)
 
 
@@ -109,43 +112,47 @@ async def _move(payload: dict[str, Any], linear: Linear) -> Issue:
 
 
 def title_of(new: NewIssue) -> str:
-    """One line; a title knows no markdown."""
-    return cut(f"[{new.ticket_number}] {one_line(new.subject)}", LONGEST_TITLE)
+    """Returns the title of an issue, on one line. Titles have no markdown to escape."""
+    return cut(f"[{new.ticket_number}] {one_line(new.subject)}", MAX_ISSUE_TITLE)
 
 
 def description_of(new: NewIssue) -> str:
+    """Returns the description of an issue, as markdown."""
     reporter = " ".join(filter(None, (new.requester_name, new.requester_email)))
-    told = {"Reported by": reporter, "Description": new.description}
-    told |= {_heading(field): _shown(value) for field, value in new.context.items() if value is not None}
-    told |= {"Attachments": "\n".join(new.attachments)}
-    facts = f"**{new.ticket_number}** · {new.issue_type} · {fenceless(new.category)} · {new.priority}"
-    blocks = [f"**{heading}**\n\n{fenced(text)}" for heading, text in told.items() if text]
-    return "\n\n".join([facts, *blocks])
+    sections = {"Reported by": reporter, "Description": new.description}
+    sections |= {
+        _heading(field): _as_text(value) for field, value in new.context.items() if value is not None
+    }
+    sections |= {"Attachments": "\n".join(new.attachments)}
+    summary = f"**{new.ticket_number}** · {new.issue_type} · {escape_markdown(new.category)} · {new.priority}"
+    blocks = [f"**{heading}**\n\n{fenced_block(text)}" for heading, text in sections.items() if text]
+    return "\n\n".join([summary, *blocks])
 
 
 def comment_of(new: NewComment) -> str:
+    """Returns the body of a comment, as markdown."""
     author = AUTHORS.get(new.author, new.author)
-    named = "\n".join(filter(None, (new.author_name, new.body)))
-    attached = "\n\nAttachments:\n" + "\n".join(new.attachments) if new.attachments else ""
-    return f"**{author}** replied:\n\n{fenced(named + attached)}"
+    message = "\n".join(filter(None, (new.author_name, new.body)))
+    attachments = "\n\nAttachments:\n" + "\n".join(new.attachments) if new.attachments else ""
+    return f"**{author}** replied:\n\n{fenced_block(message + attachments)}"
 
 
-def fenced(text: str) -> str:
-    """Somebody's words as they are, in a block whose fence is longer than any inside."""
+def fenced_block(text: str) -> str:
+    """Wraps text in a block whose fence is longer than any fence inside it."""
     clean = printable(text)
-    longest = max((len(found) for found in FENCES.findall(clean)), default=2)
+    longest = max((len(fence) for fence in FENCES.findall(clean)), default=2)
     fence = "`" * (longest + 1)
     return f"{fence}text\n{clean}\n{fence}"
 
 
-def fenceless(text: str) -> str:
-    """A few words of the desk's admins inside a line, every mark of markdown taken for itself."""
+def escape_markdown(text: str) -> str:
+    """Escapes markdown in text that stands inside a line, on one line."""
     return re.sub(r"([\\`*_{}\[\]()#+!|<>~@-])", r"\\\1", one_line(text))
 
 
 def _heading(field: str) -> str:
-    return fenceless(field.replace("_", " ").capitalize())
+    return escape_markdown(field.replace("_", " ").capitalize())
 
 
-def _shown(value: object) -> str:
+def _as_text(value: object) -> str:
     return value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)

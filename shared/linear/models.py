@@ -1,4 +1,4 @@
-"""Linear's issues and comments as the desk takes them in, whether Linear was asked or has sent a webhook."""
+"""Models Linear's issues and comments, from answers and webhooks alike."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from pydantic import AliasPath, BaseModel, Field, ValidationError
 
 
 class Issue(BaseModel):
-    """What the desk knows of an issue; its names are those that the database has for it."""
+    """Parses an issue of Linear; the field names are the database's."""
 
     issue_id: str = Field(validation_alias="id")
     identifier: str
@@ -16,30 +16,32 @@ class Issue(BaseModel):
     updated_at: str = Field(validation_alias="updatedAt")
     removed: bool | None = Field(default=None, validation_alias="trashed")
 
-    def known(self) -> dict[str, Any]:
-        """As the database takes it."""
+    def facts(self) -> dict[str, Any]:
+        """Returns the fields as the database's functions take them."""
         return self.model_dump()
 
 
-class Author(BaseModel):
+class CommentAuthor(BaseModel):
     name: str | None = None
 
 
 class Comment(BaseModel):
+    """Parses a comment of Linear; the field names are the database's."""
+
     comment_id: str = Field(validation_alias="id")
     body: str
     issue_id: str | None = Field(default=None, validation_alias=AliasPath("issue", "id"))
-    user: Author | None = Field(default=None, exclude=True)
-    bot: Author | None = Field(default=None, validation_alias="botActor", exclude=True)
+    user: CommentAuthor | None = Field(default=None, exclude=True)
+    bot: CommentAuthor | None = Field(default=None, validation_alias="botActor", exclude=True)
 
-    def known(self) -> dict[str, Any]:
-        """As the database takes it."""
-        author = self.user or self.bot or Author()
+    def facts(self) -> dict[str, Any]:
+        """Returns the fields as the database's functions take them."""
+        author = self.user or self.bot or CommentAuthor()
         return self.model_dump() | {"author_name": author.name}
 
 
 class LinearEvent(BaseModel):
-    """What every webhook of Linear has; `data` is the issue, the comment, or something that is not ours to know."""
+    """Parses a webhook of Linear; `data` is an issue, a comment or another object, which is ignored."""
 
     action: str
     type: str
@@ -47,15 +49,15 @@ class LinearEvent(BaseModel):
     sent_at_ms: int = Field(validation_alias="webhookTimestamp")
     url: str | None = None
 
-    def news(self) -> dict[str, list[dict[str, Any]]]:
-        """Arguments of receive_linear; none for what the desk does not follow."""
+    def changes(self) -> dict[str, list[dict[str, Any]]]:
+        """Returns the arguments of receive_linear; an empty dict for an event to ignore."""
         try:
             if self.type == "Issue":
                 removed = {"trashed": True} if self.action == "remove" else {}
-                return {"issues": [Issue.model_validate({"url": self.url} | self.data | removed).known()]}
+                return {"issues": [Issue.model_validate({"url": self.url} | self.data | removed).facts()]}
             if self.type == "Comment" and self.action == "create":
                 issue = {"issue": {"id": self.data.get("issueId")}}
-                return {"comments": [Comment.model_validate(issue | self.data).known()]}
+                return {"comments": [Comment.model_validate(issue | self.data).facts()]}
         except ValidationError:
-            pass  # An issue without a state, a comment on something else: the next poll knows better.
+            pass  # An issue without a state, or a comment on another object; the next poll reads the rest.
         return {}

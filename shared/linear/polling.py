@@ -1,4 +1,4 @@
-"""What has changed in Linear since the last time: a webhook that was lost is made good here, a minute later."""
+"""Polls Linear for changes since the watermark, so that a lost webhook does no harm."""
 
 from pydantic_core import from_json
 
@@ -7,19 +7,22 @@ from shared.outbox import Rpc
 
 
 async def poll(rpc: Rpc, linear: Linear) -> int:
-    """How many things were news. The mark of what is known moves only when all pages have been learned."""
-    turn = from_json(await rpc("begin_linear_poll", {}))
-    if turn["since"] is None:
+    """Stores Linear's changes and returns their number; raises Refused.
+
+    The watermark advances only after the last page, so that an interrupted poll is repeated.
+    """
+    window = from_json(await rpc("begin_linear_poll", {}))
+    if window["since"] is None:
         return 0
-    learned = 0
-    for ask, name in ((linear.changed_issues, "issues"), (linear.new_comments, "comments")):
+    applied = 0
+    for read_page, name in ((linear.changed_issues, "issues"), (linear.new_comments, "comments")):
         after = None
         while True:
-            found, page = await ask(turn["since"], turn["teams"], after)
-            known = [each.known() for each in found]
-            learned += from_json(await rpc("learn_linear", {name: known}))["applied"] if known else 0
+            changes, page = await read_page(window["since"], window["teams"], after)
+            facts = [change.facts() for change in changes]
+            applied += from_json(await rpc("learn_linear", {name: facts}))["applied"] if facts else 0
             after = page.end
             if not page.has_next or after is None:
                 break
-    await rpc("learn_linear", {"known_until": turn["until"]})
-    return learned
+    await rpc("learn_linear", {"known_until": window["until"]})
+    return applied

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.figures import Bar, Line, Result, load, save
-from bench.table import BEGIN, END, PAGE, markdown, put_between_markers, shown
+from bench.table import BEGIN, END, PAGE, format_figure, markdown, put_between_markers
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from bench.table import BEGIN, END, PAGE, markdown, put_between_markers, shown
     ],
 )
 def test_a_figure_is_rounded_against_us(value: float, unit: str, better: str, text: str) -> None:
-    assert shown(value, unit, better) == text
+    assert format_figure(value, unit, better) == text
 
 
 def test_a_bar_that_only_rounding_would_meet_is_missed() -> None:

@@ -5,17 +5,17 @@ import time
 import pytest
 
 from deploy.smoke import SmokeFailed, smoke
-from deploy.table import Function, chosen, read_table
+from deploy.table import Function, read_table, select
 from tests.deploy.google.project import GATE, REQUEST_ID, Answer, answering, problem
 
-LIST, ADD, SWEEP = chosen(read_table(), ["list-tickets", "add-message", "sla-sweep"])
+LIST, ADD, SWEEP = select(read_table(), ["list-tickets", "add-message", "sla-sweep"])
 CATEGORIES = Answer(200, {"success": True, "categories": []})
 
 
 @pytest.mark.parametrize("status", [401, 404, 405])
 def test_a_public_function_turns_strangers_away_in_our_own_words(status: int) -> None:
     with answering(problem(status, "some_code")) as url:
-        smoke(ADD, url, patience=0)
+        smoke(ADD, url, timeout_s=0)
 
 
 @pytest.mark.parametrize(
@@ -32,22 +32,22 @@ def test_a_public_function_turns_strangers_away_in_our_own_words(status: int) ->
 )
 def test_anything_else_fails_it(answer: Answer, said: str) -> None:
     with answering(answer) as url, pytest.raises(SmokeFailed) as failed:
-        smoke(ADD, url, patience=0)
+        smoke(ADD, url, timeout_s=0)
     assert said in str(failed.value)
     assert str(failed.value).startswith(f"add-message failed its smoke test at {url}: ")
 
 
 def test_what_the_table_names_has_to_succeed() -> None:
     with answering({"/": problem(401, "unauthenticated"), "/categories": CATEGORIES}) as url:
-        smoke(LIST, url, patience=0)
+        smoke(LIST, url, timeout_s=0)
     broken = {"/": problem(401, "unauthenticated"), "/categories": problem(503, "store_unavailable")}
     with answering(broken) as url, pytest.raises(SmokeFailed, match="categories should succeed, and is 503"):
-        smoke(LIST, url, patience=0)
+        smoke(LIST, url, timeout_s=0)
 
 
 def test_a_private_function_is_not_reached() -> None:
     with answering(GATE) as url:
-        smoke(SWEEP, url, patience=0)
+        smoke(SWEEP, url, timeout_s=0)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_private_function_is_not_reached() -> None:
 )
 def test_a_private_function_that_answers_strangers_fails(answer: Answer, said: str) -> None:
     with answering(answer) as url, pytest.raises(SmokeFailed, match=said):
-        smoke(SWEEP, url, patience=0)
+        smoke(SWEEP, url, timeout_s=0)
 
 
 @pytest.mark.parametrize("function", [ADD, SWEEP], ids=["public", "private"])
@@ -69,7 +69,7 @@ def test_nobody_there_fails_it(function: Function) -> None:
     with answering(GATE) as gone:
         pass
     with pytest.raises(SmokeFailed, match="no answer"):
-        smoke(function, gone, patience=0)
+        smoke(function, gone, timeout_s=0)
 
 
 def test_a_new_address_may_take_its_time() -> None:
@@ -77,5 +77,5 @@ def test_a_new_address_may_take_its_time() -> None:
     with answering(answers) as url:
         began = time.monotonic()
         with pytest.raises(SmokeFailed):
-            smoke(ADD, url, patience=0.2)
+            smoke(ADD, url, timeout_s=0.2)
         assert time.monotonic() - began >= 0.2

@@ -15,7 +15,7 @@ import pytest
 from deploy.release import environment
 from deploy.smoke import smoke
 from deploy.staging import Staged, stage
-from deploy.table import ROOT, Function, chosen, read_table
+from deploy.table import ROOT, Function, read_table, select
 from local.functions import load_functions
 from local.ports import answering, free_ports
 from tests.assertions import assert_problem
@@ -70,7 +70,7 @@ def served(staged: Path, python: Path, function: Function) -> Iterator[str]:
 
 def staged(project: Project, name: str) -> Staged:
     table = read_table(project.root / "deploy" / "functions.toml")
-    return stage(chosen(table, [name])[0], project.root)
+    return stage(select(table, [name])[0], project.root)
 
 
 @pytest.mark.parametrize("function", load_functions(), ids=lambda function: function.name)
@@ -80,7 +80,7 @@ def test_a_staged_folder_serves_on_its_own(function: Function, project: Project,
         if function.is_private:
             assert_problem(httpx.post(url, trust_env=False), 403, "forbidden")
         else:
-            smoke(function.model_copy(update={"smoke": None}), url, patience=0)
+            smoke(function.model_copy(update={"smoke": None}), url, timeout_s=0)
 
 
 def test_it_takes_nothing_from_the_checkout(project: Project, python: Path) -> None:

@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 
-from contract.__main__ import loaded
+from contract.__main__ import load_module
 from deploy.table import Function, read_table
 from shared.http.endpoint import Handler
 
@@ -13,7 +13,7 @@ FUNCTIONS = read_table()
 
 
 def handlers_of(function: Function) -> dict[str, Handler]:
-    entry = getattr(loaded(function), function.entry_point)
+    entry = getattr(load_module(function), function.entry_point)
     return dict(entry.handlers)
 
 
@@ -38,4 +38,4 @@ def test_no_function_asks_for_its_route(function: Function) -> None:
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
 def test_the_entry_point_is_called_as_the_function_is(function: Function) -> None:
-    assert getattr(loaded(function), function.entry_point).__name__ == function.entry_point
+    assert getattr(load_module(function), function.entry_point).__name__ == function.entry_point

@@ -188,7 +188,7 @@ def test_the_state_follows_as_it_is_and_not_as_it_was(
         change(api(agent), filed, status=status)
     forwarder.until_done()
     assert linear.state(filed["ticket_id"]) == "In Progress"
-    assert linear.told()["calls"].get("issueUpdate", 0) <= 1
+    assert linear.counters()["calls"].get("issueUpdate", 0) <= 1
 
     change(api(agent), filed, status="resolved")
     forwarder.until_done()
@@ -261,7 +261,7 @@ def test_an_issue_exists_once_whatever_became_of_the_answer(
     reply(api(customer), filed, "and one more thing")
     with linear.failing(fault):
         forwarder.until_done()
-        assert linear.told()["injected"][fault["kind"]] >= 1
+        assert linear.counters()["injected"][fault["kind"]] >= 1
     assert [row["id"] for row in linear.records("Issue")] == [filed["ticket_id"]]
     assert len(linear.records("Comment")) == 1
     assert len(linear.records("Attachment")) == 1
@@ -319,7 +319,7 @@ def test_a_rate_limit_stops_every_forwarder_until_its_reset_and_loses_nothing(
     filed = [queued("other")["ticket_id"] for _ in range(7)]
     with linear.failing({"kind": "ratelimited", "seconds": 600, "times": 1}):
         forwarder.once()
-        calls = sum(linear.told()["calls"].values())
+        calls = sum(linear.counters()["calls"].values())
         query = "select paused_until - now() between '590 s' and '600 s' from private.linear_sync"
         assert db.execute(query).fetchall() == [(True,)]
         # Another instance, the same one, and somebody who files a ticket: nobody calls Linear.
@@ -328,7 +328,7 @@ def test_a_rate_limit_stops_every_forwarder_until_its_reset_and_loses_nothing(
         forwarder.soon()
         forwarder.once()
         assert file(api(customer))["linear"] == "queued"
-        assert sum(linear.told()["calls"].values()) == calls
+        assert sum(linear.counters()["calls"].values()) == calls
     db.execute("update private.linear_sync set paused_until = now()")
     forwarder.until_done()
     assert len(linear.records("Issue")) == len(filed) + 1
@@ -371,7 +371,7 @@ def test_two_forwarders_at_once_send_everything_once(
     forwarder.until_done()
     assert len(linear.records("Issue")) == 25
     assert len(linear.records("Comment")) == 10
-    assert sum(linear.told()["calls"][name] for name in ("issueCreate", "commentCreate")) == 35
+    assert sum(linear.counters()["calls"][name] for name in ("issueCreate", "commentCreate")) == 35
 
 
 def test_a_ticket_that_somebody_changes_waits_for_them_and_holds_nobody_up(

@@ -42,11 +42,6 @@ def four_byte_words(chance: random.Random) -> str:
     ]
 
 
-@pytest.fixture
-def ticket(api: Client, customer: Person) -> str:
-    return str(file(api(customer))["ticket_number"])
-
-
 @pytest.mark.parametrize("text", [links, thai, encoded, four_byte_words])
 def test_a_reply_is_kept_whether_or_not_it_can_be_searched(
     api: Client, agent: Person, customer: Person, ticket: str, text: Callable[[random.Random], str]

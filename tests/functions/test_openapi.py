@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from contract.__main__ import DOCUMENT, calls, loaded, routes, text
+from contract.__main__ import DOCUMENT, load_module, operations, routes, text
 from deploy.table import ROOT, read_table
 from local.people import Person, RunningStack
 from shared.errors import Problem
@@ -39,11 +39,11 @@ def test_it_is_openapi_3_1(document: dict[str, Any]) -> None:
 
 
 def test_every_route_is_described_and_nothing_else() -> None:
-    modules = {function.name: loaded(function) for function in PUBLIC}
+    modules = {function.name: load_module(function) for function in PUBLIC}
     declared = {
         function.name: {route for route, _ in routes(function, modules[function.name])} for function in PUBLIC
     }
-    assert {name: set(of_function) for name, of_function in calls(modules).items()} == declared
+    assert {name: set(of_function) for name, of_function in operations(modules).items()} == declared
 
 
 def test_every_call_of_the_page_of_the_api_is_described(document: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ LATER = "2999-01-01T00:00:0{}.000Z"
 
 
 class Webhooks:
-    """Linear's webhooks as they arrive, without waiting for the double to send them."""
+    """Linear's webhooks as they arrive, without waiting for the fake to send them."""
 
     def __init__(self, stack: RunningStack) -> None:
         self._url = f"{stack.functions_url}/receive-webhook/linear"
@@ -136,7 +136,9 @@ def test_an_issue_that_an_engineer_finishes_resolves_the_ticket_and_mails_the_cu
     ))  # fmt: skip
     call(stack, "linear-forward")
     assert linear.state(ticket["ticket_id"]) == "Done"
-    assert linear.told()["calls"].get("issueUpdate", 0) == 0, "what came from Linear does not go back there"
+    assert linear.counters()["calls"].get("issueUpdate", 0) == 0, (
+        "what came from Linear does not go back there"
+    )
 
 
 def finish(linear: Linear, ticket: Ticket) -> None:
@@ -230,7 +232,7 @@ def test_our_own_comment_does_not_come_back(
     api(customer).post(f"/add-message/{ticket['ticket_id']}", json={"body": "Any news?"})
     call(stack, "linear-forward")
     assert len(linear.comments(ticket["ticket_id"])) == 1
-    until(lambda: linear.told()["webhooks"].get("delivered", 1) >= 0)
+    until(lambda: linear.counters()["webhooks"].get("delivered", 1) >= 0)
     call(stack, "linear-forward")
     assert notes(api, agent, ticket) == []
 

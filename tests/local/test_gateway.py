@@ -1,10 +1,11 @@
 """Who passes Supabase's gateway, as whom; and what the functions' gateway tells a function."""
 
 import json
-import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -159,9 +160,12 @@ def test_the_cast_is_who_it_says(stack: RunningStack, person: NewPerson) -> None
 def test_an_idle_connection_outlives_the_clients_patience(stack: RunningStack, gateway: str) -> None:
     """Six idle seconds are more than a server's usual five; the functions' clients let go after twenty."""
     address = httpx.URL(getattr(stack, gateway))
-    request = f"GET /auth/v1/health HTTP/1.1\r\nHost: {address.host}\r\n\r\n".encode()
-    with socket.create_connection((address.host, address.port or 80), timeout=10) as connection:
+    with closing(HTTPConnection(address.host, address.port, timeout=10)) as connection:
+        connection.connect()
+        opened = connection.sock
         for idle in (0, 6):
             time.sleep(idle)
-            connection.sendall(request)
-            assert connection.recv(65536).startswith(b"HTTP/1.1 ")
+            connection.request("GET", "/auth/v1/health")
+            # The whole response: head and body may arrive apart.
+            connection.getresponse().read()
+            assert connection.sock is opened

@@ -94,7 +94,7 @@ def test_whatever_fails_every_ticket_has_one_issue_and_every_reply_one_comment(
             written, filed = talk_all(Talk(stack, create, SEED), people, agents, TICKETS)
             storm.rage(lambda: written() and storm.waiting() == 0, PATIENCE)
             tickets = filed()
-            told = linear.told()
+            told = linear.counters()
         calm(storm)
     hear_the_last()
 

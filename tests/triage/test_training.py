@@ -6,7 +6,7 @@ import pytest
 
 from shared.triage.classifier import unpack
 from training.__main__ import main
-from training.measuring import by_keywords
+from training.measuring import guess_by_keywords
 
 SPORTS = {
     "tennis": ("racket", "serve", "court", "ace"),
@@ -55,9 +55,9 @@ def test_the_same_rows_in_any_order_make_the_same_file(tickets: Path, tmp_path: 
 
 
 def test_what_plain_keywords_do_not_find_is_taken_for_a_question() -> None:
-    assert by_keywords("My ACCOUNT LOCKED itself") == "banking_issue"
-    assert by_keywords("Fraud: an error") == "security_concern"
-    assert by_keywords("Which currencies do you support?") == "feature_question"
+    assert guess_by_keywords("My ACCOUNT LOCKED itself") == "banking_issue"
+    assert guess_by_keywords("Fraud: an error") == "security_concern"
+    assert guess_by_keywords("Which currencies do you support?") == "feature_question"
 
 
 def test_a_better_model_is_kept_unless_forced(tickets: Path, capsys: pytest.CaptureFixture[str]) -> None:

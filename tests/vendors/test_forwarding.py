@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from shared.linear.forwarding import (
-    LONGEST_TITLE,
+    MAX_ISSUE_TITLE,
     NewComment,
     NewIssue,
     comment_of,
     description_of,
-    fenced,
-    fenceless,
+    escape_markdown,
+    fenced_block,
     title_of,
 )
 
@@ -97,19 +97,19 @@ def test_a_reply_stays_inside_its_fence_too(wild: str) -> None:
 
 
 def test_the_words_themselves_arrive_unchanged() -> None:
-    assert "\n`````` five\n" in "\n" + fenced("`````` five") + "\n"
-    assert fenced("plain\n\n  indented") == "```text\nplain\n\n  indented\n```"
+    assert "\n`````` five\n" in "\n" + fenced_block("`````` five") + "\n"
+    assert fenced_block("plain\n\n  indented") == "```text\nplain\n\n  indented\n```"
 
 
 def test_a_title_is_one_line_and_not_too_long() -> None:
     title = title_of(new_issue(subject="a\nb\u2028c " + "x" * 255))
     assert "\n" not in title
     assert "\u2028" not in title
-    assert len(title) == LONGEST_TITLE
+    assert len(title) == MAX_ISSUE_TITLE
 
 
 def test_the_names_of_fields_and_categories_format_nothing() -> None:
-    assert fenceless("a_b *c* [d](e) @f <g>") == r"a\_b \*c\* \[d\]\(e\) \@f \<g\>"
+    assert escape_markdown("a_b *c* [d](e) @f <g>") == r"a\_b \*c\* \[d\]\(e\) \@f \<g\>"
     text = description_of(new_issue(category="**loud**", context={"order_id": "A-17"}))
     assert r"\*\*loud\*\*" in text
     assert "**Order id**\n\n```text\nA-17\n```" in text

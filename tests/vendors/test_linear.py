@@ -61,7 +61,7 @@ def errors(code: str, message: str = "no", status: int = 200, **headers: str) ->
 
 def test_an_issue_is_read_with_the_key_as_it_is(vendor: respx.Route) -> None:
     vendor.respond(json={"data": {"issue": ISSUE}})
-    assert ask(lambda client: client.issue(ID)).known() == {
+    assert ask(lambda client: client.issue(ID)).facts() == {
         "issue_id": ID,
         "identifier": "ENG-1",
         "url": "https://linear.example.com/issue/ENG-1",
@@ -75,7 +75,7 @@ def test_an_issue_is_read_with_the_key_as_it_is(vendor: respx.Route) -> None:
     assert json.loads(request.content)["variables"] == {"id": ID}
 
 
-def test_every_document_is_one_that_the_double_takes() -> None:
+def test_every_document_is_one_that_the_fake_takes() -> None:
     for document in linear.DOCUMENTS:
         assert validate(load_schema(), parse(document)) == []
 
@@ -109,23 +109,23 @@ def test_an_oauth_token_is_a_bearer() -> None:
         (errors("FORBIDDEN"), linear.Unauthorized, False),
         (httpx.Response(403, text="<h1>Forbidden</h1>"), linear.Unauthorized, False),
         (errors("INPUT_ERROR", "title should not be empty"), linear.InvalidInput, True),
-        (errors("INPUT_ERROR", "conflict on insert of Issue"), linear.Conflict, True),
-        (errors("INPUT_ERROR", "conflict on insert of Issue", status=400), linear.Conflict, True),
-        (errors("INPUT_ERROR", "Entity Issue with id x already exists."), linear.Conflict, True),
-        (errors("INPUT_ERROR", "Entity not found: Issue"), linear.NotFound, True),
+        (errors("INPUT_ERROR", "conflict on insert of Issue"), linear.DuplicateId, True),
+        (errors("INPUT_ERROR", "conflict on insert of Issue", status=400), linear.DuplicateId, True),
+        (errors("INPUT_ERROR", "Entity Issue with id x already exists."), linear.DuplicateId, True),
+        (errors("INPUT_ERROR", "Entity not found: Issue"), linear.MissingObject, True),
         (errors("GRAPHQL_VALIDATION_FAILED", status=400), linear.InvalidInput, True),
         (errors("RATELIMITED", status=400), linear.RateLimited, False),
         (httpx.Response(429, text="slow down"), linear.RateLimited, False),
         (errors("USAGE_LIMIT_EXCEEDED"), linear.UsageLimit, False),
-        (errors("INTERNAL_SERVER_ERROR", status=500), linear.Unavailable, False),
-        (errors("LOCK_TIMEOUT"), linear.Unavailable, False),
-        (httpx.Response(502, html="<h1>Bad gateway</h1>"), linear.Unavailable, False),
-        (httpx.Response(200, text='{"data": {"iss'), linear.Unavailable, False),
-        (httpx.Response(200, json={"data": {"issue": {"id": ID}}}), linear.Unavailable, False),
-        (httpx.Response(200, json=["what?"]), linear.Unavailable, False),
-        (httpx.Response(302, headers={"location": "https://elsewhere.example.com"}), linear.Unavailable, False),
-        (httpx.ReadTimeout("slow"), linear.Unavailable, False),
-        (httpx.ConnectError("down"), linear.Unavailable, False),
+        (errors("INTERNAL_SERVER_ERROR", status=500), linear.NoAnswer, False),
+        (errors("LOCK_TIMEOUT"), linear.NoAnswer, False),
+        (httpx.Response(502, html="<h1>Bad gateway</h1>"), linear.NoAnswer, False),
+        (httpx.Response(200, text='{"data": {"iss'), linear.NoAnswer, False),
+        (httpx.Response(200, json={"data": {"issue": {"id": ID}}}), linear.NoAnswer, False),
+        (httpx.Response(200, json=["what?"]), linear.NoAnswer, False),
+        (httpx.Response(302, headers={"location": "https://elsewhere.example.com"}), linear.NoAnswer, False),
+        (httpx.ReadTimeout("slow"), linear.NoAnswer, False),
+        (httpx.ConnectError("down"), linear.NoAnswer, False),
     ],
 )  # fmt: skip
 def test_every_refusal_has_its_kind_and_says_whether_it_is_for_good(
@@ -146,7 +146,7 @@ def reset_in(seconds: float) -> str:
 def test_a_rate_limit_lasts_until_the_limit_that_is_used_up_starts_anew(
     vendor: respx.Route, name: str
 ) -> None:
-    others = {f"X-RateLimit-{other}-Reset": reset_in(3000) for other in linear.COUNTED if other != name}
+    others = {f"X-RateLimit-{other}-Reset": reset_in(3000) for other in linear.LIMITS if other != name}
     used_up = {f"X-RateLimit-{name}-Remaining": "0", f"X-RateLimit-{name}-Reset": reset_in(700)}
     told = failure(vendor, errors("RATELIMITED", status=400, **others, **used_up))
     assert 690 <= (told.retry_after or 0) <= 700
@@ -154,7 +154,12 @@ def test_a_rate_limit_lasts_until_the_limit_that_is_used_up_starts_anew(
 
 @pytest.mark.parametrize(
     ("reset", "seconds"),
-    [("", linear.UNKNOWN_PAUSE), ("soon", linear.UNKNOWN_PAUSE), ("1", 1), ("9" * 15, linear.LONGEST_PAUSE)],
+    [
+        ("", linear.UNKNOWN_BACKOFF_S),
+        ("soon", linear.UNKNOWN_BACKOFF_S),
+        ("1", 1),
+        ("9" * 15, linear.MAX_BACKOFF_S),
+    ],
 )
 def test_a_reset_that_makes_no_sense_is_kept_within_bounds(
     vendor: respx.Route, reset: str, seconds: int
@@ -180,7 +185,7 @@ def test_it_is_told_when_little_is_left_of_a_limit(
 
 def test_a_mutation_without_success_may_have_happened_or_not(vendor: respx.Route) -> None:
     vendor.respond(json={"data": {"issueCreate": {"success": False, "issue": None}}})
-    with pytest.raises(linear.Unavailable):
+    with pytest.raises(linear.NoAnswer):
         ask(lambda client: client.create_issue(id=ID, teamId=ID, title="x"))
 
 

@@ -45,7 +45,7 @@ async def taken(row: Row) -> None:
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "SETTLE_PAUSES", (0, 0, 0))
+    monkeypatch.setattr(outbox, "SETTLE_BACKOFF_S", (0, 0, 0))
 
 
 def test_it_goes_on_until_nothing_is_left() -> None:
@@ -88,7 +88,7 @@ def test_a_mistake_of_ours_is_tried_again_and_quotes_nobody(capsys: pytest.Captu
 
 
 def test_who_does_not_answer_in_time_is_asked_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "SEND_SECONDS", 0.01)
+    monkeypatch.setattr(outbox, "SEND_TIMEOUT_S", 0.01)
 
     async def send(row: Row) -> None:
         await asyncio.sleep(60)
@@ -106,8 +106,8 @@ def test_what_an_instance_leased_before_it_stood_still_is_not_begun(monkeypatch:
         # The clock goes on while the instance stands still.
         monkeypatch.setattr(outbox, "time", StoodStill)
 
-    store = Store(outbox.AT_ONCE + 2)
-    assert drained(store, send)["retried"] == outbox.AT_ONCE + 1
+    store = Store(outbox.MAX_CONCURRENT + 2)
+    assert drained(store, send)["retried"] == outbox.MAX_CONCURRENT + 1
     assert begun == [1]
     assert store.settled[2] == ("retry", "its lease was nearly over", None)
 
@@ -140,7 +140,7 @@ def test_only_so_many_are_sent_at_once() -> None:
         now -= 1
 
     drained(Store(20), send)
-    assert max(at_once) == outbox.AT_ONCE
+    assert max(at_once) == outbox.MAX_CONCURRENT
 
 
 def test_a_store_that_fails_for_a_moment_is_told_again_what_was_sent() -> None:

@@ -1,1 +1,1 @@
-"""Linear's GraphQL: its schema, how queries are executed, what they cost."""
+"""Executes GraphQL for Linear's fake: schema, resolvers, pagination and complexity."""

@@ -1,4 +1,4 @@
-"""What a query costs by Linear's published rules: 0.1 a property, 1 an object, and a list as often as it may have members."""
+"""Computes a query's complexity as Linear does: 0.1 a property, 1 an object, lists times their page size."""
 
 import math
 from typing import Any
@@ -14,13 +14,13 @@ from graphql import (
     VariableNode,
 )
 
-from local.linear.graphql.selection import USUAL_PAGE
+from local.linear.graphql.pagination import DEFAULT_PAGE_SIZE
 
 Fragments = dict[str, FragmentDefinitionNode]
 
 
 def complexity(document: DocumentNode, variables: dict[str, Any]) -> int:
-    """Points, rounded up."""
+    """Returns points, rounded up."""
     fragments = {
         node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
     }
@@ -30,7 +30,7 @@ def complexity(document: DocumentNode, variables: dict[str, Any]) -> int:
 
 
 def root_fields(document: DocumentNode) -> list[str]:
-    """The names of what is asked for or done, like issueCreate."""
+    """Returns the names of the root fields, like issueCreate."""
     operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
     return [
         node.name.value
@@ -40,10 +40,10 @@ def root_fields(document: DocumentNode) -> list[str]:
     ]
 
 
-def _cost(selected: SelectionSetNode, fragments: Fragments, variables: dict[str, Any]) -> int:
-    """In tenths of a point."""
+def _cost(selection: SelectionSetNode, fragments: Fragments, variables: dict[str, Any]) -> int:
+    """Returns tenths of a point."""
     total = 0
-    for node in selected.selections:
+    for node in selection.selections:
         if isinstance(node, FragmentSpreadNode):
             total += _cost(fragments[node.name.value].selection_set, fragments, variables)
         elif not isinstance(node, FieldNode):
@@ -53,18 +53,17 @@ def _cost(selected: SelectionSetNode, fragments: Fragments, variables: dict[str,
         elif node.name.value == "nodes":
             total += 10 + _cost(node.selection_set, fragments, variables)
         else:
-            total += 10 + _times(node, variables) * _cost(node.selection_set, fragments, variables)
+            total += 10 + _multiplier(node, variables) * _cost(node.selection_set, fragments, variables)
     return total
 
 
-def _times(node: FieldNode, variables: dict[str, Any]) -> int:
-    """How many members a connection may have; 1 for what is none."""
+def _multiplier(node: FieldNode, variables: dict[str, Any]) -> int:
+    """Returns a connection's page size, and 1 for any other field."""
     assert node.selection_set
-    names = {each.name.value for each in node.selection_set.selections if isinstance(each, FieldNode)}
-    sizes = [each.value for each in node.arguments or () if each.name.value in ("first", "last")]
-    for size in sizes:
-        if isinstance(size, IntValueNode):
-            return int(size.value)
-        if isinstance(size, VariableNode) and isinstance(variables.get(size.name.value), int):
-            return int(variables[size.name.value])
-    return USUAL_PAGE if sizes or "nodes" in names else 1
+    names = {child.name.value for child in node.selection_set.selections if isinstance(child, FieldNode)}
+    size = next((argument.value for argument in node.arguments or () if argument.name.value == "first"), None)
+    if isinstance(size, IntValueNode):
+        return int(size.value)
+    if isinstance(size, VariableNode) and isinstance(variables.get(size.name.value), int):
+        return int(variables[size.name.value])
+    return DEFAULT_PAGE_SIZE if size or "nodes" in names else 1

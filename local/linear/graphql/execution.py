@@ -1,4 +1,4 @@
-"""GraphQL over the workspace: the schema, what its fields say, and how an answer comes about."""
+"""Parses, validates and executes GraphQL over the workspace."""
 
 from functools import cache, lru_cache
 from pathlib import Path
@@ -6,13 +6,8 @@ from typing import Any
 
 from graphql import (
     DocumentNode,
-    GraphQLEnumType,
     GraphQLError,
     GraphQLInputObjectType,
-    GraphQLList,
-    GraphQLNonNull,
-    GraphQLObjectType,
-    GraphQLOutputType,
     GraphQLResolveInfo,
     GraphQLSchema,
     GraphQLSyntaxError,
@@ -23,88 +18,78 @@ from graphql import (
     validate,
 )
 
-from local.linear.graphql.fields import RELATIONS, RULES, Call
-from local.linear.graphql.selection import page
-from local.linear.moments import as_moment
+from local.linear.errors import ErrorEntry, LinearError
+from local.linear.graphql.pagination import page
+from local.linear.graphql.resolvers import RELATIONS, RESOLVERS, Context
 from local.linear.records import Row
-from local.linear.refusals import Error, Refusal
+from local.linear.timestamps import normalize
 from local.linear.workspace import Workspace
-
-SDL = ("schema.graphql", "sdk.graphql")
-EMPTY = {"Boolean": False, "Int": 0, "Float": 0, "String": "", "ID": "", "JSONObject": {}}
-
-
-Answer = dict[str, Any]
 
 
 @cache
 def load_schema() -> GraphQLSchema:
-    """The subset, ready to be executed."""
-    texts = [Path(__file__).with_name(name).read_text() for name in SDL]
-    schema = build_schema("\n".join(texts))
+    """Returns the executable subset of Linear's schema."""
+    schema = build_schema(Path(__file__).with_name("schema.graphql").read_text())
     for name in ("DateTime", "DateTimeOrDuration"):
-        # The one way to give a scalar of a schema that was read from text a rule of its own.
-        vars(schema.type_map[name])["parse_value"] = as_moment
+        # graphql-core offers no other way to give a scalar of an SDL text its own parser.
+        vars(schema.type_map[name])["parse_value"] = normalize
     return schema
 
 
-def execute(workspace: Workspace, body: Row, bot: Row | None = None) -> tuple[int, Answer]:
-    """The status and the answer to one request: what cannot be executed is 400, what fails in execution is 200."""
+def execute(workspace: Workspace, body: Row, bot: Row | None = None) -> tuple[int, Row]:
+    """Returns status and body of a response: 400 before execution, 200 for errors during it."""
     try:
-        document = checked(body["query"])
+        document = parse_document(body["query"])
     except GraphQLSyntaxError as error:
-        return 400, {"errors": [_complaint(error, "GRAPHQL_PARSE_FAILED")]}
-    except Invalid as error:
-        return 400, {"errors": [_complaint(each, "GRAPHQL_VALIDATION_FAILED") for each in error.errors]}
+        return 400, {"errors": [_request_error(error, "GRAPHQL_PARSE_FAILED")]}
+    except InvalidDocument as error:
+        return 400, {"errors": [_request_error(each, "GRAPHQL_VALIDATION_FAILED") for each in error.errors]}
     result = execute_sync(
         load_schema(),
         document,
-        context_value=Call(workspace, bot),
+        context_value=Context(workspace, bot),
         variable_values=body.get("variables") or {},
         operation_name=body.get("operationName"),
         field_resolver=resolve,
     )
-    answer: Answer = {"data": result.data}
+    response: Row = {"data": result.data}
     if result.errors:
-        answer = {"errors": [_told(error) for error in result.errors], **answer}
-    return (400 if any(error.path is None for error in result.errors or ()) else 200), answer
+        response = {"errors": [_error_entry(error) for error in result.errors], **response}
+    return (400 if any(error.path is None for error in result.errors or ()) else 200), response
 
 
-class Invalid(Exception):
-    """A document that does not fit the schema."""
+class InvalidDocument(Exception):
+    """Signals a document that does not fit the schema."""
 
     def __init__(self, errors: list[GraphQLError]) -> None:
         self.errors = errors
 
 
 @lru_cache(500)
-def checked(query: str) -> DocumentNode:
-    """The document, if it fits the schema; clients send the same few again and again."""
+def parse_document(query: str) -> DocumentNode:
+    """Parses and validates a document; cached, as clients send the same few again and again."""
     document = parse(query)
     errors = validate(load_schema(), document)
     if errors:
-        raise Invalid(errors)
+        raise InvalidDocument(errors)
     return document
 
 
-def resolve(source: Row | None, info: GraphQLResolveInfo[Call], **arguments: Any) -> Any:
-    """Any field: by a rule of its own, from the row, by the row's reference, as a list of what refers to it, or empty."""
-    name, parent = info.field_name, info.parent_type.name
-    rule = RULES.get((parent, name))
-    if rule:
-        return rule(info.context, source or {}, arguments)
-    row = source or {}
+def resolve(source: Row | None, info: GraphQLResolveInfo[Context], **arguments: Any) -> Any:
+    """Resolves any field: by its own resolver, from the row, by reference, or as a connection."""
+    name, parent, row = info.field_name, info.parent_type.name, source or {}
+    resolver = RESOLVERS.get((parent, name))
+    if resolver:
+        return resolver(info.context, row, arguments)
     if name in row:
         return row[name]
     target = get_named_type(info.return_type).name
-    if f"{name}Id" in row:
-        return info.context.workspace.records.find(target, row[f"{name}Id"])
     if target.endswith("Connection"):
         return _connection(info, parent, row, target.removesuffix("Connection"), arguments)
-    return _empty(info.return_type)
+    return info.context.workspace.records.find(target, row[f"{name}Id"])
 
 
-def _connection(info: GraphQLResolveInfo[Call], parent: str, row: Row, kind: str, arguments: Row) -> Row:
+def _connection(info: GraphQLResolveInfo[Context], parent: str, row: Row, kind: str, arguments: Row) -> Row:
     records = info.context.workspace.records
     if parent == "Query":
         rows = records.all(kind)
@@ -113,42 +98,30 @@ def _connection(info: GraphQLResolveInfo[Call], parent: str, row: Row, kind: str
     else:
         rows = records.where(kind, f"{parent.lower()}Id", row["id"])
     if "url" in arguments:
-        rows = [each for each in rows if each["url"] == arguments["url"]]
+        rows = [attachment for attachment in rows if attachment["url"] == arguments["url"]]
     argument = info.parent_type.fields[info.field_name].args.get("filter")
     filter_type = get_named_type(argument.type) if argument else None
     assert filter_type is None or isinstance(filter_type, GraphQLInputObjectType)
 
-    def look(each: Row, name: str) -> Any:
-        if f"{name}Id" in each:
-            return records.find(RELATIONS[name], each[f"{name}Id"])
-        return each.get(name)
+    def lookup(child: Row, name: str) -> Any:
+        if f"{name}Id" in child:
+            return records.find(RELATIONS[name], child[f"{name}Id"])
+        return child.get(name)
 
-    return page(rows, arguments, filter_type, look)
-
-
-def _empty(wanted: GraphQLOutputType) -> Any:
-    """What a field says about which nothing is kept."""
-    if not isinstance(wanted, GraphQLNonNull):
-        return None
-    inner = wanted.of_type
-    if isinstance(inner, GraphQLList):
-        return []
-    if isinstance(inner, GraphQLEnumType):
-        return next(iter(inner.values))
-    return {} if isinstance(inner, GraphQLObjectType) else EMPTY[get_named_type(inner).name]
+    return page(rows, arguments, filter_type, lookup)
 
 
-def _told(error: GraphQLError) -> Error:
-    """An error of execution as Linear words it."""
+def _error_entry(error: GraphQLError) -> ErrorEntry:
+    """Returns an error of execution in Linear's shape; re-raises a bug of the fake."""
     cause = error.original_error
     if error.path is None:
-        return _complaint(error, "BAD_USER_INPUT")
-    if not isinstance(cause, Refusal):
+        return _request_error(error, "BAD_USER_INPUT")
+    if not isinstance(cause, LinearError):
         raise error
     return {**error.formatted, "extensions": cause.extensions}
 
 
-def _complaint(error: GraphQLError, code: str) -> Error:
-    """An error before execution: what was sent is not GraphQL, or not this schema's."""
-    about = {"code": code, "type": "graphql error", "statusCode": 400, "userError": True}
-    return {**error.formatted, "extensions": {**about, "userPresentableMessage": error.message}}
+def _request_error(error: GraphQLError, code: str) -> ErrorEntry:
+    """Returns an error before execution: the request is not GraphQL, or does not fit the schema."""
+    extensions = {"code": code, "type": "graphql error", "statusCode": 400, "userError": True}
+    return {**error.formatted, "extensions": {**extensions, "userPresentableMessage": error.message}}

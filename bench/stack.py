@@ -1,7 +1,7 @@
-"""The desk that is measured: the local stack on free ports and temporary data, with many people in it.
+"""Runs the stack to measure: the local stack on free ports and temporary data, with many people.
 
-PostgreSQL runs as a normal server does: fsync, full_page_writes and synchronous_commit on, and initdb's own sizes
-(shared_buffers 128 MB). Linear and mail are off, quotas are out of the way; nobody calls by schedule.
+PostgreSQL runs as a normal server does: fsync, full_page_writes and synchronous_commit on, and initdb's own
+sizes (shared_buffers 128 MB). Linear, mail and the schedule are off, and quotas do not limit.
 """
 
 import time
@@ -29,25 +29,25 @@ returning id, email
 
 
 @dataclass(frozen=True)
-class Desk:
-    """A running stack, and the folder that its parts keep their things in."""
+class BenchStack:
+    """Holds a running stack and the folder of its parts."""
 
     home: Path
     stack: Stack
 
     def people(self, count: int) -> list[Person]:
-        """New customers, each with a token that outlives the run."""
+        """Creates customers, each with a token for the whole run."""
         with self.stack.database.connect() as connection:
             rows = connection.execute(PEOPLE, (count,)).fetchall()
         return [self.person(UUID(str(user)), str(email)) for user, email in rows]
 
     def person(self, user: UUID, email: str) -> Person:
-        """Somebody who is in auth.users, with a token that outlives the run."""
+        """Returns an existing user with a token for the whole run."""
         token = RunningStack(self.stack).token(user, email, exp=int(time.time()) + 24 * 3600)
         return Person(user, email, token)
 
     def agent(self, role: str = "agent") -> Person:
-        """A new agent or admin."""
+        """Creates an agent or admin."""
         [person] = self.people(1)
         with self.stack.database.connect() as connection:
             connection.execute(
@@ -58,9 +58,9 @@ class Desk:
 
     @contextmanager
     def function(self, name: str) -> Iterator[tuple[str, Part]]:
-        """One function in a process of its own: its address and its part.
+        """Runs one function in its own process; yields its address and its part.
 
-        Nothing stands between it and the load, nor between it and PostgREST: the local gateways are no part of a deployment.
+        The local gateways are not part of a deployment, so load and PostgREST reach the function directly.
         """
         [function] = [function for function in load_functions() if function.name == name]
         [port] = free_ports(1)
@@ -69,15 +69,15 @@ class Desk:
             yield f"http://127.0.0.1:{port}", part
 
     def environment(self, function: Function) -> dict[str, str]:
-        """What a function is given: no way to linear-forward, and a secret key of the older style, which needs no gateway."""
-        known = self.stack.environment | {"SUPABASE_SECRET_KEY": self.stack.keys.legacy_key("service_role")}
-        given = environment(function, known) | {"POSTGREST_URL": self.stack.rest_url}
-        given.pop("LINEAR_FORWARD_URL", None)
-        return given
+        """Returns a function's variables: no linear-forward, and a legacy key, which needs no gateway."""
+        values = self.stack.environment | {"SUPABASE_SECRET_KEY": self.stack.keys.legacy_key("service_role")}
+        variables = environment(function, values) | {"POSTGREST_URL": self.stack.rest_url}
+        variables.pop("LINEAR_FORWARD_URL", None)
+        return variables
 
     @contextmanager
     def empty_function(self) -> Iterator[tuple[str, Part]]:
-        """An async function that does nothing, served likewise."""
+        """Runs an empty async function in the same way."""
         [port] = free_ports(1)
         command = serving_command(EMPTY, "empty", port)
         ready = answering(port, "/robots.txt", status=404)
@@ -86,17 +86,17 @@ class Desk:
             yield f"http://127.0.0.1:{port}", part
 
     def process(self, name: str) -> int:
-        """The process id of a part of the stack: postgres, postgrest, …"""
+        """Returns the process id of a part of the stack: postgres, postgrest, …"""
         return int((self.home / "run" / f"{name}.pid").read_text())
 
 
 @contextmanager
-def running_desk() -> Iterator[Desk]:
-    """A desk until the block is left."""
+def run_bench_stack() -> Iterator[BenchStack]:
+    """Runs a stack for the duration of a block."""
     with TemporaryDirectory(prefix="supadesk-bench-") as folder:
         home = Path(folder)
         settings = Settings(home, Ports.free(), durable=True, demo=False, minute=None)
         with run_stack(settings, say=lambda line: None) as (stack, _):
             with stack.database.connect() as connection:
                 connection.execute("update private.quota_limits set most = 10000")
-            yield Desk(home, stack)
+            yield BenchStack(home, stack)
