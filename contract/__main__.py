@@ -16,7 +16,7 @@ from pydantic.json_schema import models_json_schema
 
 from contract import answers
 from deploy.table import ROOT, Function, read_table
-from shared.http.call import LARGEST_BODY
+from shared.http.call import MAX_BODY
 from shared.requests import (
     companion,
     filters,
@@ -41,7 +41,7 @@ ERRORS = {
     403: "The caller is signed in and lacks the right.",
     404: "The object does not exist, or not for this caller.",
     409: "The state of the ticket forbids it, or the Idempotency-Key belongs to another request.",
-    413: f"The body is longer than {LARGEST_BODY // 1024} KiB.",
+    413: f"The body is longer than {MAX_BODY // 1024} KiB.",
     415: "The body is not application/json in UTF-8.",
     422: "`fields` names the invalid fields.",
     429: "The caller has used up a quota.",

@@ -92,7 +92,7 @@ class Release:
         audiences = (
             f"--set-custom-audiences={audience}" if self.function.is_private else "--clear-custom-audiences"
         )
-        return [f"--service-account={account}", "--ingress=all", audiences]
+        return [f"--service-account={account}", f"--ingress={self.function.ingress}", audiences]
 
     def _environment(self) -> Command:
         pairs = SEPARATOR.join(f"{name}={value}" for name, value in self.env.items())
@@ -135,7 +135,19 @@ def environment(function: Function, project: str, values: Mapping[str, str]) -> 
         raise DeployError(f"{function.name} needs {', '.join(missing)}: set it in the environment")
     if broken := [name for name, value in variables.items() if SEPARATOR in value]:
         raise DeployError(f"{function.name}: {', '.join(broken)} must not contain {SEPARATOR}")
+    _check_hops(function, variables.get("TRUSTED_HOPS", ""))
     return framework | {name: variables[name] for name in function.env if name in variables}
+
+
+def _check_hops(function: Function, hops: str) -> None:
+    """Refuses a count of proxies that a direct caller could get around, by writing X-Forwarded-For itself."""
+    if function.is_private or function.is_balanced or not hops.isdecimal() or int(hops) < 2:
+        return
+    raise DeployError(
+        f"{function.name}: TRUSTED_HOPS is {hops}, and ingress in functions.toml is {function.ingress}:"
+        " a direct caller could write an address of its choice."
+        " Set ingress to internal-and-cloud-load-balancing, or TRUSTED_HOPS to 1"
+    )
 
 
 def secrets(function: Function, newest: Mapping[str, str]) -> dict[str, str]:

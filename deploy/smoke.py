@@ -34,6 +34,8 @@ def smoke(function: Function, url: str, timeout_s: float = SMOKE_TIMEOUT_S) -> N
 def _checks(function: Function) -> list[Check]:
     if function.is_private:
         return [_refuses_anonymous_calls]
+    if function.is_balanced:
+        return [_refuses_direct_calls]
     return [_answers, *([lambda client: _succeeds(client, function.smoke or "")] if function.smoke else [])]
 
 
@@ -81,6 +83,14 @@ def _refuses_anonymous_calls(client: httpx.Client) -> Failure:
             f" which said {_describe(answer)}"
         )
     return f"a call without a token should be a 403, and is {_describe(answer)}"
+
+
+def _refuses_direct_calls(client: httpx.Client) -> Failure:
+    """Checks that only the load balancer leads to the function: nothing else can be checked from outside."""
+    answer = client.get("/")
+    if answer.status_code in (403, 404) and not _is_ours(answer):
+        return None
+    return f"a call around the load balancer should be Google's 404, and is {_describe(answer)}"
 
 
 def _describe(answer: httpx.Response) -> str:

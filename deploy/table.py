@@ -43,6 +43,7 @@ class Function(TableRow):
     min_instances: Count
     max_instances: Annotated[int, Field(strict=True, ge=1)]
     timeout: Annotated[int, Field(strict=True, ge=1, le=3600)]
+    ingress: Literal["all", "internal-and-cloud-load-balancing"]
     env: Names = ()
     secrets: Names = ()
     optional: Names = ()
@@ -56,6 +57,11 @@ class Function(TableRow):
     def is_private(self) -> bool:
         """Tells whether only service accounts may call it."""
         return self.access == "private"
+
+    @property
+    def is_balanced(self) -> bool:
+        """Tells whether a load balancer is the only way to it."""
+        return self.ingress != "all"
 
     @property
     def needs_one_of(self) -> bool:
@@ -84,6 +90,9 @@ class Function(TableRow):
             "optional names what is in neither env nor secrets": set(self.optional) - set(self.variables),
             "one_of names what is not in secrets": set(self.one_of) - set(self.secrets),
             "only private functions have these": set() if self.is_private else self._private_keys,
+            "only public functions may stand behind a load balancer": {"ingress"}
+            if self.is_private and self.is_balanced
+            else set(),
             "a private function needs these in env": PRIVATE_VARIABLES - set(self.env)
             if self.is_private
             else set(),

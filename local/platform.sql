@@ -46,6 +46,15 @@ alter publication supabase_realtime owner to postgres;
 set local role supabase_auth_admin;
 set local search_path = auth;
 
+create type aal_level as enum ('aal1', 'aal2', 'aal3');
+create type factor_type as enum ('totp', 'webauthn', 'phone');
+create type factor_status as enum ('unverified', 'verified');
+create type code_challenge_method as enum ('s256', 'plain');
+create type one_time_token_type as enum (
+  'confirmation_token', 'reauthentication_token', 'recovery_token',
+  'email_change_token_new', 'email_change_token_current', 'phone_change_token'
+);
+
 create table users (
   instance_id uuid,
   id uuid primary key,
@@ -106,7 +115,8 @@ create table sessions (
   user_id uuid not null references users on delete cascade,
   created_at timestamptz,
   updated_at timestamptz,
-  aal text,
+  factor_id uuid,
+  aal aal_level,
   not_after timestamptz,
   refreshed_at timestamp,
   user_agent text,
@@ -128,10 +138,86 @@ create table refresh_tokens (
 create index refresh_tokens_session_id_revoked_idx on refresh_tokens (session_id, revoked);
 create index refresh_tokens_parent_idx on refresh_tokens (parent);
 
+create table mfa_amr_claims (
+  session_id uuid not null references sessions on delete cascade,
+  created_at timestamptz not null,
+  updated_at timestamptz not null,
+  authentication_method text not null,
+  id uuid primary key,
+  unique (session_id, authentication_method)
+);
+
+create table mfa_factors (
+  id uuid primary key,
+  user_id uuid not null references users on delete cascade,
+  friendly_name text,
+  factor_type factor_type not null,
+  status factor_status not null,
+  created_at timestamptz not null,
+  updated_at timestamptz not null,
+  secret text,
+  phone text,
+  last_challenged_at timestamptz unique,
+  web_authn_credential jsonb,
+  web_authn_aaguid uuid,
+  last_webauthn_challenge_data jsonb
+);
+create unique index mfa_factors_user_friendly_name_unique on mfa_factors (friendly_name, user_id)
+  where trim(friendly_name) <> '';
+create unique index unique_phone_factor_per_user on mfa_factors (user_id, phone);
+create index factor_id_created_at_idx on mfa_factors (user_id, created_at);
+create index mfa_factors_user_id_idx on mfa_factors (user_id);
+
+create table mfa_challenges (
+  id uuid primary key,
+  factor_id uuid not null references mfa_factors on delete cascade,
+  created_at timestamptz not null,
+  verified_at timestamptz,
+  ip_address inet not null,
+  otp_code text,
+  web_authn_session_data jsonb
+);
+create index mfa_challenge_created_at_idx on mfa_challenges (created_at desc);
+
+create table one_time_tokens (
+  id uuid primary key,
+  user_id uuid not null references users on delete cascade,
+  token_type one_time_token_type not null,
+  token_hash text not null check (char_length(token_hash) > 0),
+  relates_to text not null,
+  created_at timestamp not null default now(),
+  updated_at timestamp not null default now()
+);
+create unique index one_time_tokens_user_id_token_type_key on one_time_tokens (user_id, token_type);
+create index one_time_tokens_token_hash_hash_idx on one_time_tokens using hash (token_hash);
+create index one_time_tokens_relates_to_hash_idx on one_time_tokens using hash (relates_to);
+
+create table flow_state (
+  id uuid primary key,
+  user_id uuid,
+  auth_code text not null,
+  code_challenge_method code_challenge_method not null,
+  code_challenge text not null,
+  provider_type text not null,
+  provider_access_token text,
+  provider_refresh_token text,
+  created_at timestamptz,
+  updated_at timestamptz,
+  authentication_method text not null,
+  auth_code_issued_at timestamptz
+);
+create index idx_auth_code on flow_state (auth_code);
+create index flow_state_created_at_idx on flow_state (created_at desc);
+
 alter table users enable row level security;
 alter table identities enable row level security;
 alter table sessions enable row level security;
 alter table refresh_tokens enable row level security;
+alter table mfa_amr_claims enable row level security;
+alter table mfa_factors enable row level security;
+alter table mfa_challenges enable row level security;
+alter table one_time_tokens enable row level security;
+alter table flow_state enable row level security;
 
 create function jwt() returns jsonb language sql stable
   return nullif(current_setting('request.jwt.claims', true), '')::jsonb;

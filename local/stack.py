@@ -33,6 +33,8 @@ class Settings:
     default_privileges: DefaultPrivileges = "granted"
     durable: bool = True
     demo: bool = True
+    # False: people who sign up confirm by a mailed link.
+    autoconfirm: bool = True
     # How many seconds a minute of the scheduler takes; None: nobody calls by schedule.
     minute: float | None = 5
     # What the double of Linear grants a key in an hour.
@@ -119,7 +121,17 @@ def run_stack(settings: Settings, say: Say) -> Iterator[tuple[Stack, list[Part]]
             run_functions(home, stack.environment, ports.functions, minute=settings.minute)
         )
         mail = started.enter_context(run_mail(home, ports.mail))
-        auth = started.enter_context(run_auth(home, database, settings.keys_file, stack.auth_url, auth_port))
+        auth = started.enter_context(
+            run_auth(
+                home,
+                database,
+                settings.keys_file,
+                stack.auth_url,
+                auth_port,
+                mail_port=settings.ports.mail,
+                autoconfirm=settings.autoconfirm,
+            )
+        )
         gateway = started.enter_context(
             run_gateway(home, "supabase-gateway", upstreams, ports.supabase, settings.keys_file)
         )

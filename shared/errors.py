@@ -4,6 +4,7 @@ Problem                     status  code
 ├── Malformed                  400  malformed_json, malformed_request
 ├── Unauthenticated            401  unauthenticated
 │   └── InvalidToken           401  unauthenticated
+│       └── AccountDeleted     401  unauthenticated
 ├── Forbidden                  403  forbidden
 ├── NotFound                   404  not_found
 ├── MethodNotAllowed           405  method_not_allowed
@@ -14,6 +15,7 @@ Problem                     status  code
 ├── TooLarge                   413  body_too_large
 ├── UnsupportedMediaType       415  unsupported_media_type
 ├── Invalid                    422  invalid
+│   └── TooComplex             422  invalid
 ├── QuotaExceeded              429  quota_exceeded
 ├── Internal                   500  internal
 └── Unavailable                503  store_unavailable
@@ -23,6 +25,7 @@ Problem                     status  code
 A problem's sentence goes to the caller. Its `reason` goes to the log, and holds nothing that a person wrote.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -91,6 +94,10 @@ class Unauthenticated(Problem):
 class InvalidToken(Unauthenticated):
     sentence = "Your access token is not valid here: please sign in again."
     challenge = 'Bearer error="invalid_token"'
+
+
+class AccountDeleted(InvalidToken):
+    sentence = "The account of your access token no longer exists: please sign in again."
 
 
 class Forbidden(Problem):
@@ -163,6 +170,10 @@ class Invalid(Problem):
         return Invalid(fields=[FieldError(path_of(path), message) for path, message in self.fields])
 
 
+class TooComplex(Invalid):
+    sentence = "One of the values is too large or too complex to be stored."
+
+
 def _in_short(fields: Sequence[FieldError]) -> str | None:
     """The first field is a sentence: payload.category must be one of bug, billing."""
     if not fields:
@@ -228,12 +239,18 @@ BY_SQLSTATE: dict[str, type[Problem]] = {
     "22009": Invalid,  # invalid_time_zone_displacement_value
     "22P02": Invalid,  # invalid_text_representation
     "22P05": Invalid,  # untranslatable_character: U+0000 in jsonb
+    "2201B": Invalid,  # invalid_regular_expression
+    "23502": Invalid,  # not_null_violation
+    "23503": Conflict,  # foreign_key_violation, but see DELETED_ACCOUNT
+    "23505": Conflict,  # unique_violation
     "23514": Invalid,  # check_violation
     "40001": Unavailable,  # serialization_failure
     "40P01": Unavailable,  # deadlock_detected
+    "42501": Forbidden,  # insufficient_privilege
     "55P03": Unavailable,  # lock_not_available
     "08": Unavailable,  # connection exceptions
     "53": Unavailable,  # insufficient resources
+    "54": TooComplex,  # program limits exceeded
     "57": Unavailable,  # operator intervention: shutdown, statement timeout
     "XX": Unavailable,  # internal errors of PostgreSQL
     "PGRST000": Unavailable,  # no connection
@@ -243,6 +260,10 @@ BY_SQLSTATE: dict[str, type[Problem]] = {
     "PGRST301": InvalidToken,  # the token could not be verified
     "PGRST303": InvalidToken,  # a claim was refused: expired
 }
+
+# A row for a person whom Auth has deleted, and whose token lives on for an hour at most.
+DELETED_ACCOUNT = re.compile(r'"\w+_(customer|user)_id_fkey"')
+MISSING_USER = 'is not present in table "users".'
 
 
 def from_store(status: int, body: bytes) -> Problem:
@@ -259,7 +280,14 @@ def from_store(status: int, body: bytes) -> Problem:
         return Internal(reason=reason)
     if sqlstate.startswith("SD"):
         return raised(sqlstate, str(answer.get("message") or ""), _object(answer.get("details") or ""))
+    if sqlstate == "23503" and _misses_user(answer):
+        return AccountDeleted(reason=reason)
     return kind(reason=reason)
+
+
+def _misses_user(answer: Mapping[str, Any]) -> bool:
+    message, details = str(answer.get("message")), str(answer.get("details"))
+    return bool(DELETED_ACCOUNT.search(message)) and details.endswith(MISSING_USER)
 
 
 def raised(sqlstate: str, message: str, details: Mapping[str, Any]) -> Problem:

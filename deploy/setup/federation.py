@@ -6,6 +6,9 @@ from deploy import names
 from deploy.setup.google import Changes, Google, Json, PendingChange
 
 ISSUER = "https://token.actions.githubusercontent.com"
+WORKFLOW = ".github/workflows/deploy.yml"
+# Only our provider maps it: a pool of this name may have had other providers before.
+ATTRIBUTE = "supadesk_repository"
 
 
 class Repository(NamedTuple):
@@ -21,14 +24,20 @@ class Repository(NamedTuple):
 
     @property
     def condition(self) -> str:
-        """Returns the condition on GitHub's tokens, in CEL."""
+        """Returns the condition on a token of GitHub's, in CEL.
+
+        The workflow is compared by its end, since the name of the repository stands before it. No branch can
+        feign that end: no part of a branch's name begins with a dot.
+        """
         claims = {
             "repository_id": self.id,
             "repository_owner_id": self.owner_id,
             "ref": f"refs/heads/{self.branch}",
             "environment": self.branch,
         }
-        return " && ".join(f"assertion.{claim} == '{value}'" for claim, value in claims.items())
+        equal = [f"assertion.{claim} == '{value}'" for claim, value in claims.items()]
+        workflow = f"/{WORKFLOW}@refs/heads/{self.branch}"
+        return " && ".join([*equal, f"assertion.workflow_ref.endsWith('{workflow}')"])
 
 
 def federation(google: Google, repository: Repository) -> Changes:
@@ -39,7 +48,7 @@ def federation(google: Google, repository: Repository) -> Changes:
         "displayName": "GitHub Actions",
         "attributeMapping": {
             "google.subject": "assertion.sub",
-            "attribute.repository_id": "assertion.repository_id",
+            f"attribute.{ATTRIBUTE}": "assertion.repository_id",
         },
         "attributeCondition": repository.condition,
         "oidc": {"issuerUri": ISSUER},
@@ -64,9 +73,9 @@ def provider_path(project_number: str) -> str:
 
 
 def principals(google: Google, repository: Repository) -> str:
-    """Returns the principal set of all jobs of the repository."""
-    pool = f"principalSet://iam.googleapis.com/{pool_path(google.number)}"
-    return f"{pool}/attribute.repository_id/{repository.id}"
+    """Returns all jobs of the repository that the provider lets in."""
+    pool = pool_path(google.number)
+    return f"principalSet://iam.googleapis.com/{pool}/attribute.{ATTRIBUTE}/{repository.id}"
 
 
 def _ensure(google: Google, path: str, label: str, wanted: Json, id_parameter: str) -> Changes:

@@ -6,7 +6,7 @@ from pydantic_core import from_json
 
 from shared.errors import Invalid
 from shared.http.call import Call
-from shared.http.contact_form import intake_arguments
+from shared.http.contact_form import contact_form_arguments
 from shared.http.endpoint import Answer, endpoint
 from shared.linear.dispatch import dispatch_now
 from shared.requests.confirmations import confirm_feedback, confirm_ticket
@@ -38,7 +38,7 @@ async def _file_contact(call: Call, form: Contact) -> Answer:
     arguments = form.arguments()
     if arguments["requester_email"] is None:
         raise Invalid.at("payload.email", "is required when nobody is signed in")
-    intake = intake_arguments(call.request, key)
+    intake = contact_form_arguments(call.request, key)
     arguments = {name: arguments[name] for name in CONTACT_ARGUMENTS} | intake | {"idempotency_key": key}
     stored = from_json(await call.rpc("create_contact", arguments, form.request_path))
     return _confirm(form, stored) | {"access_token": intake["access_token"]}

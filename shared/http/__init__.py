@@ -1,1 +1,1 @@
-"""Answers requests: routes, CORS, callers, limits, one error shape, one log line."""
+"""Answers requests: routes, CORS, identity, limits, one error shape, one log line."""

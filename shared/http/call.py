@@ -1,4 +1,4 @@
-"""What a function sees of the request it answers."""
+"""Describes a request to the handler that answers it."""
 
 import re
 import time
@@ -15,7 +15,7 @@ from shared.http.identity import Person, identify
 from shared.requests.fields import UUID
 from shared.requests.parsing import Body, Query, parse_body, parse_query
 
-LARGEST_BODY = 256 * 1024
+MAX_BODY = 256 * 1024
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 TICKET_NUMBER = re.compile(r"SUP-[0-9]{5,18}", re.ASCII | re.IGNORECASE)
 TICKET_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -28,13 +28,13 @@ Q = TypeVar("Q", bound=Query)
 
 
 class Call:
-    """One request: its route and path values, who is calling, and the ways to parse it and to act on it."""
+    """One request: its route, path values and caller, with methods that parse it and call the store."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.arrived = time.monotonic()
-        given = request.headers.get("x-request-id", "")
-        self.id = given if REQUEST_ID.fullmatch(given) else str(uuid4())
+        request_id = request.headers.get("x-request-id", "")
+        self.id = request_id if REQUEST_ID.fullmatch(request_id) else str(uuid4())
         self.route = ""
         self.path: Mapping[str, str] = {}
         self.person: Person | None = None
@@ -44,7 +44,7 @@ class Call:
         self._body = b""
 
     async def authenticate(self) -> None:
-        """Find out who the bearer token is; no token, the project's key and anonymous sign-ins are nobody."""
+        """Identifies the caller by the bearer token; the project's key and anonymous sign-ins identify none."""
         header = self.request.headers.get("authorization")
         if header is None:
             return
@@ -52,22 +52,22 @@ class Call:
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
             raise InvalidToken("Send your access token as Authorization: Bearer <token>.")
-        if token == config().anon_key:  # what supabase-js sends before anybody signed in
+        if token == config().anon_key:  # supabase-js sends it before a sign-in
             return
         person = await identify(token)
         if not person.is_anonymous:
             self.person, self.token = person, token
 
     async def read_body(self) -> None:
-        """The whole body, refused as soon as it is too long, whatever its headers say."""
+        """Reads the whole body, and refuses it as soon as it is too long, whatever its headers say."""
         headers = self.request.headers
         length = headers.get("content-length", "")
-        if length.isdecimal() and int(length[:15]) > LARGEST_BODY:
+        if length.isdecimal() and int(length[:15]) > MAX_BODY:
             raise TooLarge
         body = bytearray()
         async for chunk in self.request.stream():
             body += chunk
-            if len(body) > LARGEST_BODY:
+            if len(body) > MAX_BODY:
                 raise TooLarge
         if body and not _is_plain_json(headers.get("content-type", ""), headers.get("content-encoding", "")):
             raise UnsupportedMediaType
@@ -75,16 +75,19 @@ class Call:
 
     @property
     def raw_body(self) -> bytes:
-        """The bytes as they came, which is what signatures are over."""
+        """Returns the bytes as they came: signatures are over these."""
         return self._body
 
     def body(self, model: type[B], *, may_be_empty: bool = False) -> B:
+        """Parses the body; raises Malformed or Invalid."""
         return parse_body(model, b"{}" if may_be_empty and not self._body else self._body)
 
     def query(self, model: type[Q]) -> Q:
+        """Parses the query string; raises Invalid."""
         return parse_query(model, self.request.query_params.multi_items())
 
     def require_person(self) -> Person:
+        """Returns the caller; raises Unauthenticated if nobody is signed in."""
         if self.person is None:
             raise Unauthenticated
         return self.person
@@ -92,7 +95,10 @@ class Call:
     async def rpc(
         self, name: str, arguments: Mapping[str, Any], path_of: Callable[[str], str] = str
     ) -> bytes:
-        """The database function's answer to the caller, or to the service; `path_of` tells which field an argument came from."""
+        """Calls a function of the database as the caller, or as the service.
+
+        Refusals name the function's arguments; `path_of` maps each to the field of the request.
+        """
         try:
             return await store.rpc(name, arguments, token=self.token, as_service=self.as_service)
         except Invalid as refusal:
@@ -103,6 +109,7 @@ class Call:
 
     @property
     def idempotency_key(self) -> str | None:
+        """Returns the header's key; raises Invalid for a malformed one."""
         key = self._header("idempotency_key")
         if key is None:
             return None
@@ -110,22 +117,22 @@ class Call:
             raise Invalid.at(
                 HEADERS["idempotency_key"], "must be 1 to 255 printable ASCII characters without blanks"
             )
-        # A key answers with the ticket that was filed under it, so nobody may guess somebody else's.
+        # A key answers with the ticket that was filed under it, so it must not be guessable.
         if self.person is None and not UUID.fullmatch(key):
             raise Invalid.at(HEADERS["idempotency_key"], "must be a UUID when nobody is signed in")
         return key
 
     @property
     def ticket(self) -> dict[str, str | None]:
-        """The RPC arguments for the path's {ticket}, and for the token that opens it to strangers."""
+        """Returns the RPC arguments for the path's {ticket}, with the token that opens it without a sign-in."""
         name, token = self.path["ticket"], self._header("access_token")
         if self.person is None and not token:
             raise Unauthenticated("Please sign in, or send the ticket's own token as X-Ticket-Token.")
-        known = TICKET_NUMBER.fullmatch(name) or UUID.fullmatch(name)
-        believable = TICKET_TOKEN.fullmatch(token or "")
-        if not known or (self.person is None and not believable):
+        is_reference = TICKET_NUMBER.fullmatch(name) or UUID.fullmatch(name)
+        is_token = TICKET_TOKEN.fullmatch(token or "")
+        if not is_reference or (self.person is None and not is_token):
             raise NotFound("There is no such ticket.")
-        return {"ticket": name.upper(), "access_token": token if believable else None}
+        return {"ticket": name.upper(), "access_token": token if is_token else None}
 
 
 def _is_plain_json(content_type: str, content_encoding: str) -> bool:

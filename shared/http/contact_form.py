@@ -1,4 +1,4 @@
-"""What lets in a contact form that nobody is signed in to: the intake secret, the sender's trace, a token."""
+"""Prepares anonymous contact forms: the intake secret, the network hash for the quota, the ticket's token."""
 
 import hmac
 import secrets
@@ -12,8 +12,8 @@ from shared.config import config
 from shared.errors import NotConfigured
 
 
-def intake_arguments(request: Request, idempotency_key: str | None) -> dict[str, str]:
-    """What the RPC create_contact wants beside the form itself."""
+def contact_form_arguments(request: Request, idempotency_key: str | None) -> dict[str, str]:
+    """Returns the arguments of the RPC create_contact that do not come from the form."""
     secret = config().intake_secret
     if secret is None:
         raise NotConfigured("INTAKE_SECRET is not set")
@@ -25,10 +25,10 @@ def intake_arguments(request: Request, idempotency_key: str | None) -> dict[str,
 
 
 def network_of(request: Request, trusted_hops: int) -> str:
-    """The sender's network: IPv4 by address, IPv6 by the /64 that one household has.
+    """Returns the sender's network: the address for IPv4, the /64 of one household for IPv6.
 
-    Each trusted hop appended to X-Forwarded-For the address it was called from; what stands before those,
-    anybody may have written.
+    Each trusted hop appends the address of its caller to X-Forwarded-For. What stands before those is the
+    caller's own word.
     """
     hops = [hop.strip() for hop in ",".join(request.headers.getlist("x-forwarded-for")).split(",")]
     peer = request.client.host if request.client else ""
@@ -47,7 +47,7 @@ def _network(text: str) -> str | None:
 
 
 def _access_token(secret: str, idempotency_key: str | None) -> str:
-    """43 characters that open the one ticket; the same for a replay: its first answer may have been lost."""
+    """Returns the ticket's token of 43 characters; a replay gets the same, for its first answer may be lost."""
     if idempotency_key is None:
         return secrets.token_urlsafe(32)
     return urlsafe_b64encode(_keyed(secret, f"access_token:{idempotency_key}")).rstrip(b"=").decode()

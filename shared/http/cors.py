@@ -1,4 +1,4 @@
-"""Which pages of other origins may call, and what they may send and see (Fetch standard, CORS protocol)."""
+"""Lets pages of the allowed origins call (Fetch standard, CORS protocol)."""
 
 from collections.abc import Iterable
 
@@ -6,29 +6,32 @@ from starlette.datastructures import Headers
 
 from shared.config import config
 
-SENT = "authorization, content-type, idempotency-key, x-ticket-token, x-request-id, apikey, x-client-info"
-SEEN = "X-Request-Id, Retry-After"
+REQUEST_HEADERS = (
+    "authorization, content-type, idempotency-key, x-ticket-token, x-request-id, apikey, x-client-info"
+)
+RESPONSE_HEADERS = "X-Request-Id, Retry-After"
 
 
 def reply_headers(headers: Headers) -> dict[str, str]:
-    """For any answer; an origin that is not on the list gets nothing, and its browser keeps the answer."""
+    """Returns the headers of any response; for other origins none, so that the browser withholds it."""
     origin = headers.get("origin")
     if origin is None or origin not in config().allowed_origins:
         return {"Vary": "Origin"}
     return {
         "Vary": "Origin",
         "Access-Control-Allow-Origin": origin,
-        "Access-Control-Expose-Headers": SEEN,
+        "Access-Control-Expose-Headers": RESPONSE_HEADERS,
     }
 
 
 def preflight_headers(headers: Headers, methods: Iterable[str]) -> dict[str, str]:
+    """Returns the headers of the response to a preflight."""
     allowed = ", ".join(methods)
-    answer = reply_headers(headers) | {"Allow": allowed}
-    if "Access-Control-Allow-Origin" in answer:
-        answer |= {
+    response = reply_headers(headers) | {"Allow": allowed}
+    if "Access-Control-Allow-Origin" in response:
+        response |= {
             "Access-Control-Allow-Methods": allowed,
-            "Access-Control-Allow-Headers": SENT,
+            "Access-Control-Allow-Headers": REQUEST_HEADERS,
             "Access-Control-Max-Age": "3600",
         }
-    return answer
+    return response

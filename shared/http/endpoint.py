@@ -1,13 +1,13 @@
-"""What every function does: routes, CORS, identity, limits, one error shape, one log.
+"""Makes a function's entry point: routes, CORS, identity, limits, one error shape, one log line.
 
     async def show_ticket(call: Call) -> Answer:
         ...
 
     list_tickets = endpoint("list-tickets", {"GET /{ticket}": show_ticket}, anonymous=("GET /{ticket}",))
 
-A handler answers with a dict, or with the bytes of a JSON object that need no change, and raises a Problem
-for everything else. Routes that are not `anonymous` are for signed-in people only. A `private` function is not
-for people: Cloud Run's IAM lets in service accounts, no page may call it, and it acts with the secret key.
+A handler returns a dict or the bytes of a JSON object, and raises a Problem for everything else. Routes that
+are not `anonymous` demand a signed-in person. A `private` function is called by service accounts, which Cloud
+Run's IAM admits; pages may not call it, and it acts with the secret key.
 """
 
 import time
@@ -31,18 +31,18 @@ Answer = dict[str, Any] | bytes
 Handler = Callable[[Call], Awaitable[Answer]]
 Entry = Callable[[Request], Awaitable[Response]]
 
-# What nginx logs where the caller hung up; nobody is left to read it.
+# Logged when the caller has hung up, as by nginx; no response is read any more.
 CALLER_HUNG_UP = 499
 
 
 def endpoint(
     name: str, handlers: Mapping[str, Handler], *, anonymous: Collection[str] = (), private: bool = False
 ) -> Entry:
-    """Make the entry point of a function: each declared route with its one handler."""
+    """Makes the entry point of a function from its routes and their handlers."""
     _require_handlers(handlers, anonymous)
     routes = Routes(name, list(handlers))
 
-    async def answer(call: Call) -> Response:
+    async def respond(call: Call) -> Response:
         request, path = call.request, call.request.scope["path"]
         if not private:
             call.headers |= cors.reply_headers(request.headers)
@@ -59,12 +59,12 @@ def endpoint(
                 call.require_person()
         if request.method not in ("GET", "HEAD"):
             await call.read_body()
-        return _response(call, 200, _successful(await handlers[call.route](call)))
+        return _response(call, 200, _success(await handlers[call.route](call)))
 
     async def entry(request: Request) -> Response:
         started = time.perf_counter()
         call = Call(request)
-        response, problem = await _settled(call, answer)
+        response, problem = await _run(call, respond)
         milliseconds = 1000 * (time.perf_counter() - started)
         _log(name, call, response.status_code, milliseconds, problem)
         return response
@@ -88,16 +88,14 @@ def _log(name: str, call: Call, status: int, milliseconds: float, problem: Probl
     logs.request(name, call.id, method, call.route, headers, status, milliseconds, problem)
 
 
-async def _settled(
-    call: Call, answer: Callable[[Call], Awaitable[Response]]
-) -> tuple[Response, Problem | None]:
-    """The answer, or what became of it; nothing gets past here to the framework's own pages."""
+async def _run(call: Call, respond: Callable[[Call], Awaitable[Response]]) -> tuple[Response, Problem | None]:
+    """Returns the response, and the problem it describes; no exception reaches the framework's own pages."""
     try:
-        return await answer(call), None
+        return await respond(call), None
     except ClientDisconnect:
         return _response(call, CALLER_HUNG_UP), None
-    except Problem as told:
-        problem = told
+    except Problem as raised:
+        problem = raised
     except Exception as error:
         problem = Internal(reason=logs.located(error))
         problem.__cause__ = error
@@ -105,7 +103,8 @@ async def _settled(
     return _response(call, problem.status, to_json(problem.body(call.id))), problem
 
 
-def _successful(answer: Answer) -> bytes:
+def _success(answer: Answer) -> bytes:
+    """Adds success to an answer without parsing it."""
     if isinstance(answer, dict):
         return to_json({"success": True, **answer})
     if answer[:1] != b"{":

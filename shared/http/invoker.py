@@ -1,8 +1,7 @@
-"""Which service account calls a private function.
+"""Checks the service account that calls a private function.
 
-Cloud Run's IAM is the gate: it verifies the identity token, and takes the signature off before it passes the token
-on. So there is nothing to verify here, only claims to look at a second time, as far as configuration names what they
-must be: a function that was deployed public by mistake then still asks for a token that is meant for it.
+Cloud Run's IAM is the gate: it verifies the identity token, and replaces the signature before it passes the
+token on. Only the claims can be checked here.
 """
 
 from base64 import urlsafe_b64decode
@@ -17,6 +16,12 @@ SENTENCE = "This function is for the desk's own service accounts."
 
 
 def require_invoker(authorization: str) -> None:
+    """Refuses a token for another function or from another account.
+
+    This guards against mistakes: a wrong audience, the wrong service account, a call without a token to a
+    function that was deployed public. It does not guard against an attacker once IAM is off: the claims are
+    unsigned by then, and who knows the project's id can write them.
+    """
     audience, invokers = config().audience, config().invokers
     if audience is None and not invokers:
         return

@@ -1,4 +1,4 @@
-"""Routes below a function's own name, declared as "GET /{ticket}"."""
+"""Matches paths below a function's own name with its routes, declared as "GET /{ticket}"."""
 
 import re
 from collections.abc import Sequence
@@ -10,12 +10,14 @@ DECLARED = re.compile(r"(GET|POST|PUT|PATCH|DELETE) /(([a-z-]+|\{[a-z]+\})(/|$))
 
 
 class Route(NamedTuple):
+    """One declared route."""
+
     declared: str
     method: str
     segments: tuple[str, ...]
 
     def match(self, segments: Sequence[str]) -> dict[str, str] | None:
-        """The values of the {placeholders}, or None where the path is another one."""
+        """Returns the values of the {placeholders}, or None for another path."""
         if len(segments) != len(self.segments):
             return None
         values = {}
@@ -28,6 +30,8 @@ class Route(NamedTuple):
 
 
 class Routes:
+    """The routes of one function."""
+
     def __init__(self, name: str, declared: Sequence[str]) -> None:
         self._name = name
         # Literal paths first: /categories is no {ticket}.
@@ -35,7 +39,7 @@ class Routes:
         _require_distinct(self._routes)
 
     def find(self, method: str, path: str) -> tuple[str, dict[str, str]]:
-        """The declared route and its values; NotFound or MethodNotAllowed where there is none."""
+        """Returns the declared route and its values; raises NotFound or MethodNotAllowed."""
         segments = self._below(path)
         wanted = "GET" if method == "HEAD" else method
         for route in self._routes:
@@ -45,7 +49,7 @@ class Routes:
         raise MethodNotAllowed(self.methods(path))
 
     def methods(self, path: str) -> list[str]:
-        """What the path can be asked with; NotFound where nothing is."""
+        """Returns the methods of a path; raises NotFound."""
         segments = self._below(path)
         found = {route.method for route in self._routes if route.match(segments) is not None}
         if not found:
@@ -53,13 +57,13 @@ class Routes:
         return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
     def _below(self, path: str) -> list[str]:
-        """The segments below the function's name, which is there on cloudfunctions.net and not on run.app."""
+        """Returns the segments below the function's name: cloudfunctions.net has it in the path, run.app has not."""
         segments = [segment for segment in path.split("/") if segment]
         return segments[1:] if segments[:1] == [self._name] else segments
 
 
 def _require_distinct(routes: Sequence[Route]) -> None:
-    """No request matches two routes of one shape: the second would never get one."""
+    """Refuses two routes of one shape: no request would reach the second."""
     shapes: dict[tuple[str, ...], str] = {}
     for route in routes:
         shape = (route.method, *("{}" if part.startswith("{") else part for part in route.segments))

@@ -1,4 +1,4 @@
-"""Whether a webhook comes from whom it says: Linear signs in its own way, partners as Standard Webhooks has it."""
+"""Verifies webhook signatures: Linear's own form, and Standard Webhooks for partners."""
 
 import hmac
 import time
@@ -9,10 +9,10 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from shared.config import webhook_config
 from shared.errors import NotConfigured, Unauthenticated
 
-# Linear tries again after a minute, an hour and six hours, and signs what it sent first.
-LINEAR_SECONDS = 24 * 3600
+# Linear tries again after a minute, an hour and six hours, with the first signature.
+MAX_AGE_S = 24 * 3600
 # How far ahead of ours its clock may be.
-AHEAD_SECONDS = 300
+MAX_AHEAD_S = 300
 
 
 class BadSignature(Unauthenticated):
@@ -21,7 +21,7 @@ class BadSignature(Unauthenticated):
 
 
 def require_linear(body: bytes, headers: Mapping[str, str]) -> None:
-    """Linear-Signature is the hexadecimal HMAC-SHA256 of the body."""
+    """Refuses a body unless Linear-Signature is its HMAC-SHA256, in hexadecimal."""
     secret = webhook_config().linear_secret
     if secret is None:
         raise NotConfigured("LINEAR_WEBHOOK_SECRET is not set")
@@ -31,14 +31,14 @@ def require_linear(body: bytes, headers: Mapping[str, str]) -> None:
 
 
 def require_recent(timestamp_ms: int) -> None:
-    """The moment that Linear's signed body says it was sent at."""
+    """Refuses a webhook whose signed time of sending is too far away."""
     age = time.time() - timestamp_ms / 1000
-    if not -AHEAD_SECONDS <= age <= LINEAR_SECONDS:
+    if not -MAX_AHEAD_S <= age <= MAX_AGE_S:
         raise BadSignature("This was signed too long ago.", reason="linear: the timestamp is too far away")
 
 
 def require_partner(body: bytes, headers: Mapping[str, str]) -> str:
-    """The name of the integration whose secret has signed this; each may have two, to change them without a gap."""
+    """Returns the partner whose secret signed the body; each may have two, for a rotation without a gap."""
     partners = webhook_config().partners
     if not partners:
         raise NotConfigured("PARTNER_SECRETS is not set")
@@ -51,6 +51,6 @@ def require_partner(body: bytes, headers: Mapping[str, str]) -> str:
 def _is_signed(body: bytes, headers: Mapping[str, str], secret: str) -> bool:
     try:
         Webhook(secret).verify(body, dict(headers), json_parse=False)
-    except (WebhookVerificationError, ValueError):  # what is not even a signature is a ValueError
+    except (WebhookVerificationError, ValueError):  # ValueError: the header has no signature
         return False
     return True

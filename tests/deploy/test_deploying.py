@@ -7,11 +7,16 @@ import pytest
 
 from deploy.release import LABEL
 from deploy.table import read_table
-from tests.deploy.google.project import GATE, Project, answering, problem
+from tests.deploy.google.project import GATE, Answer, Project, answering, problem
 
 NOW = ("--patience", "0")
 FINE = problem(401, "unauthenticated")
 BROKEN = problem(503, "not_configured")
+BALANCED = (
+    "deploy/functions.toml",
+    "[functions.create-ticket]",
+    '[functions.create-ticket]\ningress = "internal-and-cloud-load-balancing"',
+)
 Said = Callable[[], str]
 
 
@@ -218,6 +223,52 @@ def test_a_value_that_gcloud_would_split_is_refused(project: Project, said: Said
     assert project.deploy("deploy", "add-message", ALLOWED_ORIGINS="https://a||SUPABASE_URL=https://b") == 1
     assert "ALLOWED_ORIGINS must not contain ||" in said()
     assert project.calls == []
+
+
+class TestTrustedHops:
+    """With more than one hop the function must not be reached around the load balancer."""
+
+    @pytest.mark.parametrize("hops", ["2", "3"])
+    def test_more_than_one_is_refused_where_anybody_calls_directly(
+        self, hops: str, project: Project, said: Said
+    ) -> None:
+        assert project.deploy("deploy", "create-ticket", TRUSTED_HOPS=hops) == 1
+        sentence = said()
+        assert f"create-ticket: TRUSTED_HOPS is {hops}, and ingress in functions.toml is all" in sentence
+        assert "Set ingress to internal-and-cloud-load-balancing, or TRUSTED_HOPS to 1" in sentence
+        assert project.changes == []
+
+    @pytest.mark.parametrize("hops", ["0", "1"])
+    def test_one_is_deployed(self, hops: str, project: Project, said: Said) -> None:
+        with answering(FINE) as url:
+            project.serve("create-ticket", url=url)
+            assert project.deploy("deploy", "create-ticket", *NOW, TRUSTED_HOPS=hops) == 0, said()
+        assert variables(project.changes[0])["TRUSTED_HOPS"] == hops
+
+    def test_a_load_balancer_is_the_only_way_in(self, project: Project, said: Said) -> None:
+        project.edit(*BALANCED)
+        with answering(Answer(404, "<html>Page not found</html>")) as url:
+            project.serve("create-ticket", url=url)
+            assert project.deploy("deploy", "create-ticket", *NOW, TRUSTED_HOPS="2") == 0, said()
+        [call] = project.changes
+        assert flags(call)["--ingress"] == "internal-and-cloud-load-balancing"
+        assert variables(call)["TRUSTED_HOPS"] == "2"
+
+    def test_a_way_around_it_fails_the_smoke_test(self, project: Project, said: Said) -> None:
+        project.edit(*BALANCED)
+        with answering(FINE) as url:
+            project.serve("create-ticket", url=url)
+            assert project.deploy("deploy", "create-ticket", *NOW, TRUSTED_HOPS="2") == 1
+        assert "a call around the load balancer should be Google's 404" in said()
+
+    def test_private_functions_do_not_read_it(self, project: Project, said: Said) -> None:
+        with answering(GATE) as url:
+            project.serve("sla-sweep", url=url)
+            assert project.deploy("deploy", "sla-sweep", *NOW, TRUSTED_HOPS="2") == 0, said()
+
+    def test_a_rehearsal_refuses_it_as_well(self, project: Project, said: Said) -> None:
+        assert project.deploy("deploy", "--dry-run", "create-ticket", TRUSTED_HOPS="2") == 1
+        assert "TRUSTED_HOPS is 2" in said()
 
 
 def test_an_unknown_function_is_told_which_there_are(project: Project, said: Said) -> None:

@@ -149,8 +149,10 @@ def test_a_branch_of_the_one_repository_deploys_and_no_other_does(cloud: Cloud, 
     assert provider["attributeCondition"] == (
         "assertion.repository_id == '4711' && assertion.repository_owner_id == '42'"
         " && assertion.ref == 'refs/heads/develop' && assertion.environment == 'develop'"
+        " && assertion.workflow_ref.endsWith('/.github/workflows/deploy.yml@refs/heads/develop')"
     )
-    principals = f"principalSet://iam.googleapis.com/{pool}/attribute.repository_id/4711"
+    principals = f"principalSet://iam.googleapis.com/{pool}/attribute.supadesk_repository/4711"
+    assert provider["attributeMapping"]["attribute.supadesk_repository"] == "assertion.repository_id"
     deployer = "serviceAccounts/supadesk-deployer"
     assert cloud.members(deployer, "roles/iam.workloadIdentityUser") == {principals}
     assert f"{pool}/providers/github" in result.says

@@ -4,6 +4,7 @@ import asyncio
 import hmac
 import json
 import time
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -29,13 +30,21 @@ class Auth:
         self.published = ["es"]
         self.asked: list[str] = []
         self.is_down = False
+        self.status: int | None = None
+        self.delay = 0.01
+        self.under_way = self.most_under_way = 0
         self.extra: dict[str, Any] = {}
 
     async def get(self, url: str, token: str | None) -> tuple[int, bytes]:
         self.asked.append(url.removeprefix(ISSUER))
-        await asyncio.sleep(0.01)
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        await asyncio.sleep(self.delay)
+        self.under_way -= 1
         if self.is_down:
             raise AuthUnavailable("down")
+        if self.status is not None:
+            return self.status, b"{}"
         return self.jwks() if token is None else self.user(token)
 
     def jwks(self) -> tuple[int, bytes]:
@@ -80,7 +89,7 @@ def identify(verifier: Verifier, *tokens: str) -> list[Person | Problem]:
     """Identifies all the tokens at once, and returns the outcomes."""
 
     async def run() -> list[Any]:
-        calls = [verifier.person(token) for token in tokens]
+        calls = [verifier.verify(token) for token in tokens]
         return await asyncio.gather(*calls, return_exceptions=True)
 
     return asyncio.run(run())
@@ -255,7 +264,7 @@ class TestCosts:
         auth.published.append("new")
         assert is_refused(identify(verifier, auth.token("new"))[0])
 
-        monkeypatch.setattr(identity, "REFETCH_AFTER", 0)  # a minute later
+        monkeypatch.setattr(identity, "KEYS_PAUSE_S", 0)  # a minute later
         outcomes = identify(verifier, *[auth.token("new") for _ in range(20)])
         assert not any(map(is_refused, outcomes))
         assert len(auth.asked) == 2
@@ -266,8 +275,8 @@ class TestCosts:
         auth.keys["new"] = ec.generate_private_key(ec.SECP256R1())
         identify(verifier, auth.token())
         auth.published = ["new"]
-        monkeypatch.setattr(identity, "REFETCH_AFTER", 0)
-        monkeypatch.setattr(identity, "KEYS_LAST", 0)
+        monkeypatch.setattr(identity, "KEYS_PAUSE_S", 0)
+        monkeypatch.setattr(identity, "KEYS_TTL_S", 0)
         assert is_refused(identify(verifier, auth.token())[0])
 
     def test_old_keys_serve_while_new_ones_cannot_be_had(
@@ -275,8 +284,8 @@ class TestCosts:
     ) -> None:
         identify(verifier, auth.token())
         auth.is_down = True
-        monkeypatch.setattr(identity, "REFETCH_AFTER", 0)
-        monkeypatch.setattr(identity, "KEYS_LAST", 0)
+        monkeypatch.setattr(identity, "KEYS_PAUSE_S", 0)
+        monkeypatch.setattr(identity, "KEYS_TTL_S", 0)
         assert not is_refused(identify(verifier, auth.token())[0])
 
     def test_without_any_keys_nobody_can_be_told_apart(self, verifier: Verifier, auth: Auth) -> None:
@@ -290,7 +299,7 @@ class TestCosts:
     def test_a_known_token_is_not_believed_beyond_its_time(
         self, verifier: Verifier, auth: Auth, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        token = auth.token(exp=int(time.time()) - identity.LEEWAY + 1)
+        token = auth.token(exp=int(time.time()) - identity.LEEWAY_S + 1)
         assert not is_refused(identify(verifier, token)[0])
         time.sleep(2.1)
         assert is_refused(identify(verifier, token)[0])
@@ -298,9 +307,33 @@ class TestCosts:
     def test_what_is_remembered_is_bounded(
         self, verifier: Verifier, auth: Auth, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(identity, "REMEMBER_AT_MOST", 10)
+        monkeypatch.setattr(identity, "MAX_CACHED", 10)
         identify(verifier, *[auth.token() for _ in range(50)])
-        assert len(verifier._known) == 10
+        assert len(verifier._verified) == 10
+
+    def test_the_cache_does_not_grow_with_the_size_of_tokens(self, verifier: Verifier, auth: Auth) -> None:
+        tokens = [auth.token(user_metadata={"n": "x" * 11_000}) for _ in range(300)]
+        identify(verifier, tokens[0])
+        tracemalloc.start()
+        identify(verifier, *tokens)
+        kept, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert len(verifier._verified) == 300
+        assert kept < 300 * 2_000
+
+
+class TestSize:
+    def test_a_token_of_16_kilobytes_is_accepted(self, verifier: Verifier, auth: Auth) -> None:
+        token = auth.token(user_metadata={"about": "x" * 11_700})
+        assert 15_900 < len(token) <= identity.MAX_TOKEN_BYTES
+        assert isinstance(identify(verifier, token)[0], Person)
+
+    def test_a_longer_one_is_refused_with_the_reason(self, verifier: Verifier, auth: Auth) -> None:
+        [refusal] = identify(verifier, auth.token(user_metadata={"about": "x" * 12_100}))
+        assert isinstance(refusal, Unauthenticated)
+        assert "longer than 16,384 bytes" in refusal.sentence
+        assert "user_metadata" in refusal.sentence
+        assert auth.asked == []
 
 
 class TestLegacyProject:
@@ -325,6 +358,72 @@ class TestLegacyProject:
         foreign = auth.legacy_token(iss="https://other.example/auth/v1")
         assert all(map(is_refused, identify(verifier, expired, foreign)))
         assert auth.asked == []
+
+    @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 422])
+    def test_auth_refuses_with_any_4xx(self, status: int, verifier: Verifier, auth: Auth) -> None:
+        auth.status = status
+        token = auth.legacy_token()
+        assert all(is_refused(identify(verifier, token)[0]) for _ in range(2))
+        assert auth.asked == ["/user"]
+
+    @pytest.mark.parametrize("status", [200, 302, 429, 500, 503, 504])
+    def test_an_answer_about_something_else_is_no_refusal(
+        self, status: int, verifier: Verifier, auth: Auth
+    ) -> None:
+        auth.status = status
+        token = auth.legacy_token()
+        if status != 200:
+            assert isinstance(identify(verifier, token)[0], AuthUnavailable)
+            auth.status = None
+            assert isinstance(identify(verifier, token)[0], Person)
+        else:  # an answer without a person confirms nobody
+            assert is_refused(identify(verifier, token)[0])
+
+    def test_an_answer_that_is_no_json_is_no_refusal(self, auth: Auth) -> None:
+        async def get(url: str, token: str | None) -> tuple[int, bytes]:
+            return 200, b"<html>"
+
+        assert isinstance(identify(Verifier(ISSUER, get), auth.legacy_token())[0], AuthUnavailable)
+
+    def test_the_same_token_at_once_is_one_question_at_a_time(self, verifier: Verifier, auth: Auth) -> None:
+        assert not any(map(is_refused, identify(verifier, *[auth.legacy_token(jti="x")] * 100)))
+        assert len(auth.asked) <= identity.MAX_QUESTIONS
+
+    def test_forged_tokens_cannot_flood_auth_nor_delay_signed_ones(
+        self, verifier: Verifier, auth: Auth
+    ) -> None:
+        auth.published, auth.delay = ["es"], 0.05
+        identify(verifier, auth.token())
+        forged = [auth.legacy_token("x" * 32, jti=str(n)) for n in range(500)]
+        signed = [auth.token() for _ in range(20)]
+
+        async def run() -> tuple[list[float], list[Any]]:
+            flood = [asyncio.create_task(verifier.verify(token)) for token in forged]
+            await asyncio.sleep(0.1)
+            waits = []
+            for token in signed:
+                begun = time.perf_counter()
+                await verifier.verify(token)
+                waits.append(time.perf_counter() - begun)
+            return waits, await asyncio.gather(*flood, return_exceptions=True)
+
+        waits, outcomes = asyncio.run(run())
+        assert all(isinstance(outcome, Unauthenticated | AuthUnavailable) for outcome in outcomes)
+        assert auth.most_under_way == identity.MAX_QUESTIONS
+        longest = identity.QUESTION_TIMEOUT_S + 2 * auth.delay
+        assert auth.asked.count("/user") <= identity.MAX_QUESTIONS * longest / auth.delay
+        assert sorted(waits)[len(waits) // 2] < 0.02
+
+    def test_forged_tokens_push_nobody_out_of_the_cache(
+        self, verifier: Verifier, auth: Auth, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(identity, "MAX_CACHED", 5)
+        good = auth.legacy_token()
+        identify(verifier, good)
+        identify(verifier, *[auth.legacy_token("x" * 32, jti=str(n)) for n in range(20)])
+        asked = len(auth.asked)
+        assert isinstance(identify(verifier, good)[0], Person)
+        assert len(auth.asked) == asked
 
     def test_while_auth_is_down_it_is_no_refusal(self, verifier: Verifier, auth: Auth) -> None:
         identify(verifier, auth.legacy_token())
