@@ -62,7 +62,11 @@ class Api:
         if rule is None or rule.kind == "error_status":
             return self._execute(request.headers, body, rule.status if rule else None)
         if rule.kind == "delay":
+            resets = self._workspace.resets
             await asyncio.sleep(rule.seconds)
+            if resets != self._workspace.resets:
+                # The caller has gone, and so has the workspace that it meant.
+                return error_response(LinearError("Reset", "The workspace was reset meanwhile."), 503)
             return self._execute(request.headers, body)
         if rule.committed:
             self._execute(request.headers, body)

@@ -39,10 +39,12 @@ class Workspace:
         self.records = records
         self.url = url
         self.on_change: Callable[[Change], None] = lambda change: None
+        self.resets = 0
         seed(self.records)
 
     def reset(self) -> None:
         """Restores the seed; Supadesk's own webhook stays."""
+        self.resets += 1
         webhook = self.records.find("Webhook", APP_WEBHOOK)
         self.records.clear()
         seed(self.records)

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid1, uuid4
@@ -495,3 +496,14 @@ def _differing(
             found.append(f"{where.format(name)} is {theirs[name].type} and not {each.type}")
     needed = [name for name, each in theirs.items() if str(each.type).endswith("!") and name not in mine]
     return found if complete else [*found, *(f"{where.format(name)} is missing" for name in needed)]
+
+
+def test_a_delayed_call_changes_nothing_after_a_reset(linear: Linear) -> None:
+    """A client that has given up must not find its issue in the next test."""
+    with linear.failing({"kind": "delay", "seconds": 2}), ThreadPoolExecutor() as pool:
+        late = pool.submit(linear.call, CREATE, input={"teamId": ENG, "title": "Late"})
+        while not linear.counters()["injected"]:
+            assert not late.done()
+        linear.reset()
+        assert late.result().status_code == 503
+    assert linear.records("Issue") == []
