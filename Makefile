@@ -7,11 +7,11 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet install --require-hashes
 # Not `npm ci`, which refuses a lock without the binaries of other platforms, where the registry has none.
 NPM := npm install --no-save --no-audit --no-fund --loglevel=error --prefix
-LOCAL := .venv/local.stamp deploy/local/node_modules/.stamp
+LOCAL := .venv/local.stamp local/node_modules/.stamp
 ACTIONLINT := build/bin/actionlint
 export FN
 TOOLS := .venv/training.stamp .venv/tests.stamp .venv/deploy.stamp $(LOCAL) tests/node_modules/.stamp
-LOCKS := requirements.txt deploy/local/requirements.txt deploy/requirements.txt training/requirements.txt tests/requirements.txt bench/peer/requirements.txt
+LOCKS := requirements.txt local/requirements.txt deploy/requirements.txt training/requirements.txt tests/requirements.txt bench/peer/requirements.txt
 
 .PHONY: help
 help: ## Show this
@@ -19,37 +19,37 @@ help: ## Show this
 
 .PHONY: run
 run: $(LOCAL) ## Serve everything on this machine until Ctrl-C (a Supabase of your own: SUPABASE_URL and its keys)
-	@exec $(PY) -m deploy.local
+	@exec $(PY) -m local
 
 .PHONY: test
-test: $(TOOLS) ## Run the tests on a stack of their own (make test ARGS='-k auth')
-	@$(PY) -m pytest $(ARGS)
+test: $(TOOLS) ## Run the tests on a stack of their own (make test PART=store: one folder of tests/; ARGS='-k auth')
+	@$(PY) -m pytest $(if $(PART),tests/$(PART)) $(ARGS)
 
 .PHONY: attacks
 attacks: $(TOOLS) ## Attack the functions with what nobody would send, longer than the tests do (make attacks ATTACKS=500)
-	@ATTACKS=$(or $(ATTACKS),300) $(PY) -m pytest tests/test_attacks_schema.py $(ARGS)
+	@ATTACKS=$(or $(ATTACKS),300) $(PY) -m pytest tests/attacks/test_schema.py $(ARGS)
 
 .PHONY: storm
 storm: $(TOOLS) ## Forward a thousand tickets to a Linear that fails, forwarders being killed (STORM_TICKETS=…, STORM_SEED=…)
-	@STORM_TICKETS=$${STORM_TICKETS:-1000} $(PY) -m pytest tests/test_storm.py -q -s
+	@STORM_TICKETS=$${STORM_TICKETS:-1000} $(PY) -m pytest tests/resilience/test_storm.py -q -s
 
 .PHONY: faults
 faults: $(TOOLS) ## Break everything around the functions, again and again, and look whether anything is lost
-	@FAULTS_ROUNDS=$${FAULTS_ROUNDS:-3} $(PY) -m pytest tests/test_faults.py -q $(ARGS)
+	@FAULTS_ROUNDS=$${FAULTS_ROUNDS:-3} $(PY) -m pytest tests/resilience/test_faults.py -q $(ARGS)
 
 .PHONY: bench
 bench: $(TOOLS) bench/load/node_modules/.stamp build/bench/peer/.stamp ## Measure, into build/bench (BENCH=name: one part; BENCH=million: the million-row parts)
 	@$(PY) -m bench $(BENCH)
 
 .PHONY: figures
-figures: $(TOOLS) ## Put what `make bench` found into the README
+figures: $(TOOLS) ## Put the figures of `make bench` into docs/performance.md
 	@$(PY) -m bench.table
 
 .PHONY: check
 check: $(TOOLS) ## Lint, format, types, locks
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
-	$(PY) -m mypy shared deploy training tests bench
+	$(PY) -m mypy shared deploy contract local training tests bench
 	@# Every function's file is called main, and mypy takes one of a name at a time.
 	for main in functions/*/main.py; do $(PY) -m mypy --no-explicit-package-bases $$main || exit 1; done
 	$(PY) -m pip check
@@ -73,8 +73,9 @@ stage: .venv/functions.stamp ## Write build/<function>, as it would be deployed 
 	@$(PY) -m deploy stage $$FN
 
 .PHONY: openapi
-openapi: .venv/functions.stamp ## Write deploy/openapi.json, what the public functions take and answer
-	@$(PY) -m deploy.openapi
+openapi: .venv/functions.stamp ## Write contract/openapi.json, the contract of the public functions, and docs/api.md
+	@$(PY) -m contract
+	@$(PY) -m contract.docs
 
 .PHONY: deploy
 deploy: .venv/functions.stamp ## Deploy what has changed (make deploy ARGS=--dry-run), or one function (make deploy FN=create-ticket)
@@ -90,23 +91,23 @@ rollback: .venv/functions.stamp ## Give the traffic back to what served before (
 
 .PHONY: migrate
 migrate: tests/node_modules/.stamp ## Bring the database at DATABASE_URL up to date
-	@tests/node_modules/.bin/supabase --workdir deploy db push --yes --remote="$${DATABASE_URL:?must be set}"
+	@tests/node_modules/.bin/supabase db push --yes --remote="$${DATABASE_URL:?must be set}"
 
 .PHONY: setup
-setup: .venv/deploy.stamp ## Set a Google Cloud project up, see deploy/README.md (make setup ARGS=--plan)
+setup: .venv/deploy.stamp ## Set a Google Cloud project up, see docs/deploying.md (make setup ARGS=--plan)
 	@$(PY) -m deploy.setup $(ARGS)
 
 .PHONY: psql
 psql: $(LOCAL) ## Talk to the database of a running `make run`
-	@. .local/env && exec "$$($(PY) -m deploy.local.postgres)/psql" "$$DATABASE_URL" $(ARGS)
+	@. .local/env && exec "$$($(PY) -m local.postgres)/psql" "$$DATABASE_URL" $(ARGS)
 
 .PHONY: reset
 reset: $(LOCAL) ## Forget the local data and keys
-	@$(PY) -m deploy.local reset
+	@$(PY) -m local reset
 
 .PHONY: clean
 clean: ## Remove everything that can be made again; data stays
-	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .hypothesis deploy/local/node_modules tests/node_modules bench/load/node_modules
+	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .hypothesis local/node_modules tests/node_modules bench/load/node_modules
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .PHONY: lock
@@ -116,7 +117,7 @@ lock: build/lock/bin/uv ## Pin again what the *.in files and package.json ask fo
 	  build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --custom-compile-command 'make lock' $(ARGS) $${lock%.txt}.in --output-file $$lock || exit 1; \
 	done
-	for folder in deploy/local tests bench/load; do npm install --package-lock-only --prefix $$folder || exit 1; done
+	for folder in local tests bench/load; do npm install --package-lock-only --prefix $$folder || exit 1; done
 
 build/lock/bin/uv: $(PY)
 	$(PY) -m venv build/lock
@@ -140,7 +141,7 @@ $(ACTIONLINT):
 	@echo 'Installing actionlint'
 	@GOBIN=$(CURDIR)/build/bin go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
-.venv/local.stamp: requirements.txt deploy/local/requirements.txt | $(PY)
+.venv/local.stamp: requirements.txt local/requirements.txt | $(PY)
 	@echo 'Installing the Python packages'
 	@$(PIP) $(^:%=-r %)
 	@touch $@
@@ -157,7 +158,7 @@ $(ACTIONLINT):
 
 .venv/tests.stamp: tests/requirements.txt .venv/local.stamp
 	@echo 'Installing the Python packages of the tests'
-	@$(PIP) -r requirements.txt -r deploy/local/requirements.txt -r tests/requirements.txt
+	@$(PIP) -r requirements.txt -r local/requirements.txt -r tests/requirements.txt
 	@touch $@
 
 build/bench/peer/.stamp: bench/peer/requirements.txt | $(PY)

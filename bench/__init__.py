@@ -1,1 +1,1 @@
-"""Timed things: what the project claims to be fast at, measured as ratios inside one run."""
+"""Measures the project's claims about speed, as ratios within one run."""

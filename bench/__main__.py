@@ -1,4 +1,4 @@
-"""The runner behind `make bench`: parts by name, else all that are not run on request only."""
+"""Runs `make bench`: the named parts, or all except those that run only on request."""
 
 import os
 import sys
@@ -8,12 +8,12 @@ from types import ModuleType
 
 from bench.figures import Line, NotMeasured, Result, Skipped, save
 from bench.parts import ON_REQUEST, PARTS
-from bench.table import SYMBOLS, shown, write
-from deploy.local.part import StackError
+from bench.table import SYMBOLS, format_figure, write
+from local.process import StackError
 
 
 def main(names: list[str]) -> int:
-    """Run them one after the other. A missed bar is told, and no error: the machine may have been busy."""
+    """Runs parts one by one. A missed bar is printed and is not an error: the machine may have been busy."""
     if unknown := set(names) - set(PARTS):
         print(
             f"There is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}.", file=sys.stderr
@@ -24,13 +24,14 @@ def main(names: list[str]) -> int:
     write()
     missed = sum(len(result.missed) for result in results)
     print(
-        f"\n{missed} bars missed. build/bench/table.md has all figures; `make figures` puts them into the README."
+        f"\n{missed} bars missed. build/bench/table.md has all figures;"
+        " `make figures` puts them into docs/performance.md."
     )
     return 1 if any(result.missing.startswith("failed") for result in results) else 0
 
 
 def run(name: str, part: ModuleType, where: str) -> Result:
-    """Measure one part, show its lines and keep them."""
+    """Measures one part, prints its lines and saves them."""
     title = (part.__doc__ or name).splitlines()[0].rstrip(".")
     print(f"\n{name}: {title}", flush=True)
     begun = time.monotonic()
@@ -45,19 +46,20 @@ def run(name: str, part: ModuleType, where: str) -> Result:
     result = Result(name, title, lines, missing, machine=where)
     save(result)
     for line in lines:
-        print(f"  {told(line)}", flush=True)
+        print(f"  {format_line(line)}", flush=True)
     return result
 
 
-def told(line: Line) -> str:
-    """A line of the table for the terminal."""
+def format_line(line: Line) -> str:
+    """Formats a line of the table for the terminal."""
     bar = f"{SYMBOLS[line.bar.kind]} {line.bar.value:g}" if line.bar else ""
     met = "" if line.bar is None else "met" if line.bar.is_met(line.value) else "MISSED"
-    return f"{line.what:<60} {shown(line.value, line.unit, line.better):>12} {bar:>8} {met:<7} {line.detail}"
+    figure = format_figure(line.value, line.unit, line.better)
+    return f"{line.what:<60} {figure:>12} {bar:>8} {met:<7} {line.detail}"
 
 
 def machine() -> str:
-    """What it runs on, as far as that explains absolute figures; asked before anything has been started."""
+    """Describes the machine, as context for absolute figures. Call it before any load starts."""
     python = ".".join(map(str, sys.version_info[:3]))
     return f"{os.cpu_count()} cores (load {os.getloadavg()[1]:.1f} beforehand), Python {python}"
 

@@ -1,4 +1,4 @@
-"""A figure, the bar it is held to, and the files that the figures of each part are kept in."""
+"""Holds figures and their bars, and stores the figures of each part in a file."""
 
 import json
 from collections.abc import Iterable
@@ -7,20 +7,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from deploy.local.part import ROOT
+from local.process import ROOT
 
 FOLDER = ROOT / "build" / "bench"
 
 
 @dataclass(frozen=True)
 class Bar:
-    """What a figure must reach, or may not exceed."""
+    """Holds the bound that a figure must meet."""
 
     kind: Literal["at least", "at most", "below"]
     value: float
 
     def is_met(self, value: float) -> bool:
-        """Decided on the figure as it was measured, never on a rounded one."""
+        """Compares the measured figure, never a rounded one."""
         if self.kind == "at least":
             return value >= self.value
         return value < self.value if self.kind == "below" else value <= self.value
@@ -28,11 +28,11 @@ class Bar:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the table.
+    """Holds one line of the table.
 
-    `value` is in `unit`: "x" for a ratio, else ms, s, %, /s, MB. `detail` is what a reader needs to check a ratio: both sides
-    in absolute figures. `samples` are the values of the rounds whose median `value` is; they are in the JSON only. The README has
-    no room for lines that are `minor`.
+    `value` is in `unit`: "x" for a ratio, else ms, s, %, /s, MB. `detail` has both sides of a ratio in
+    absolute figures. `samples` are the values of the rounds, with `value` as their median; only the JSON has
+    them. docs/performance.md leaves `minor` lines out.
     """
 
     what: str
@@ -45,14 +45,14 @@ class Line:
 
     @property
     def better(self) -> Literal["more", "less"]:
-        """Which way the figure is good."""
+        """Tells whether more or less is better."""
         more = self.bar.kind == "at least" if self.bar else self.unit == "/s"
         return "more" if more else "less"
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one part found; `missing` says why it found nothing."""
+    """Holds the lines of one part; `missing` says why there are none."""
 
     part: str
     title: str
@@ -63,29 +63,29 @@ class Result:
 
     @property
     def missed(self) -> list[Line]:
-        """The lines whose bar was not met."""
+        """Lists the lines that miss their bar."""
         return [line for line in self.lines if line.bar and not line.bar.is_met(line.value)]
 
 
 class Skipped(Exception):
-    """A part cannot be measured yet; the message says what is missing."""
+    """Says what is missing for a part to be measured."""
 
 
 class NotMeasured(Exception):
-    """What was to be measured did not do what it should: a figure would be worth nothing."""
+    """Says why a measurement is invalid: its subject did not behave correctly."""
 
 
 def save(result: Result) -> None:
-    """Keep it in build/bench/<part>.json, in place of what an earlier run found."""
+    """Writes build/bench/<part>.json and replaces the result of an earlier run."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     facts = asdict(result)
-    for facts_of_line, line in zip(facts["lines"], result.lines, strict=True):
-        facts_of_line["met"] = line.bar.is_met(line.value) if line.bar else None
+    for entry, line in zip(facts["lines"], result.lines, strict=True):
+        entry["met"] = line.bar.is_met(line.value) if line.bar else None
     (FOLDER / f"{result.part}.json").write_text(json.dumps(facts, indent=2) + "\n")
 
 
 def load(parts: Iterable[str]) -> list[Result]:
-    """The results of these parts, of those that have been run."""
+    """Reads the results of these parts; skips parts that have not been run."""
     files = [FOLDER / f"{part}.json" for part in parts]
     return [_result(file) for file in files if file.exists()]
 

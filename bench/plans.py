@@ -1,4 +1,4 @@
-"""The plans of what an RPC runs, each statement in it with its text, as auto_explain tells them."""
+"""Stores the plans of all statements inside an RPC, from auto_explain."""
 
 import json
 from collections.abc import Mapping
@@ -7,8 +7,8 @@ from typing import Any
 from psycopg import sql
 
 from bench.figures import FOLDER
-from deploy.local.postgres import SUPERUSER, Database
-from tests.cast import Person
+from local.people import Person
+from local.postgres import SUPERUSER, Database
 
 PLANS = FOLDER / "plans"
 SETTINGS = {
@@ -21,18 +21,18 @@ SETTINGS = {
 
 
 def keep_plans(database: Database, name: str, role: str, person: Person | None, call: str) -> str:
-    """Run `call` as that person under `role`, and write the plans to build/bench/plans/<name>.txt; returns them."""
+    """Runs `call` as a person under `role`; writes its plans to build/bench/plans and returns them."""
     claims: Mapping[str, Any] = {"role": role} | ({"sub": str(person.id)} if person else {})
-    told: list[str] = []
+    notices: list[str] = []
     with database.connect(SUPERUSER) as connection, connection.transaction():
         connection.execute("load 'auto_explain'")
         for setting, value in SETTINGS.items():
             connection.execute(f"set local auto_explain.{setting} = '{value}'")
         connection.execute("select set_config('request.jwt.claims', %s, true)", (json.dumps(claims),))
         connection.execute(sql.SQL("set local role {}").format(sql.Identifier(role)))
-        connection.add_notice_handler(lambda notice: told.append(notice.message_primary or ""))
+        connection.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
         connection.execute(call.encode())
     PLANS.mkdir(parents=True, exist_ok=True)
-    text = "\n\n".join([call, *told])
+    text = "\n\n".join([call, *notices])
     (PLANS / f"{name}.txt").write_text(text + "\n")
     return text

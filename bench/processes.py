@@ -1,4 +1,4 @@
-"""What a process has used so far, as Linux tells it in /proc."""
+"""Reads the CPU time and memory of processes from /proc."""
 
 import os
 from collections.abc import Iterator
@@ -9,17 +9,17 @@ PROC = Path("/proc")
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of the process, its living children and those it has waited for; in ticks of 10 ms."""
+    """Sums user and system time of a process, its children and those it has waited for; to 10 ms."""
     return sum(map(_ticks, (pid, *children(pid)))) * TICK
 
 
 def memory_megabytes(pid: int) -> float:
-    """Resident memory of the process and its living children; what they share counts once."""
-    return sum(_proportional_kilobytes(one) for one in (pid, *children(pid))) * 1024 / 1e6
+    """Sums the resident memory of a process and its children; shared pages count once."""
+    return sum(_proportional_kilobytes(process) for process in (pid, *children(pid))) * 1024 / 1e6
 
 
 def children(pid: int) -> Iterator[int]:
-    """The processes that it has started and that still run."""
+    """Yields the running child processes."""
     for entry in PROC.iterdir():
         if entry.name.isdigit() and _parent(int(entry.name)) == pid:
             yield int(entry.name)
@@ -34,7 +34,7 @@ def _ticks(pid: int) -> int:
     try:
         return sum(map(int, _stat(pid)[11:15]))
     except (FileNotFoundError, ProcessLookupError):
-        return 0  # it has ended since it was listed, and its parent counts it by now
+        return 0  # it has ended since it was listed, and its parent counts it now
 
 
 def _parent(pid: int) -> int | None:
@@ -45,5 +45,5 @@ def _parent(pid: int) -> int | None:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields after the command's name, which may hold blanks itself: state, ppid, …"""
+    """Reads the fields after the command's name, which may contain blanks: state, ppid, …"""
     return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()

@@ -1,16 +1,16 @@
-"""Rounds: the sides of a comparison take turns, so that a noisy minute hits all of them."""
+"""Measures the sides of a comparison in turns, so that a noisy minute affects all of them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import TypeVar
 
-from deploy.local.stack import Say
+from local.stack import Say
 
 T = TypeVar("T")
 
 
-def interleaved(count: int, sides: Mapping[str, Callable[[], T]], say: Say) -> list[dict[str, T]]:
-    """`count` rounds of every side in turn, each round beginning with another side."""
+def interleave(count: int, sides: Mapping[str, Callable[[], T]], say: Say) -> list[dict[str, T]]:
+    """Runs `count` rounds of every side; each round starts with another side."""
     names = list(sides)
     rounds = []
     for number in range(count):
@@ -21,6 +21,6 @@ def interleaved(count: int, sides: Mapping[str, Callable[[], T]], say: Say) -> l
 
 
 def ratios(above: Sequence[float], below: Sequence[float]) -> tuple[float, tuple[float, ...]]:
-    """The median of the rounds' ratios, and the ratios: only figures of one round are divided."""
-    each = tuple(a / b for a, b in zip(above, below, strict=True))
-    return median(each), each
+    """Returns the median ratio and all ratios. Only figures of the same round are divided."""
+    values = tuple(a / b for a, b in zip(above, below, strict=True))
+    return median(values), values

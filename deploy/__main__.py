@@ -1,6 +1,6 @@
-"""python -m deploy: stage functions, deploy what has changed, tell what that is, and go back.
+"""Stages functions, deploys changed ones, lists them, and rolls back: `python -m deploy`.
 
-Where to is GOOGLE_CLOUD_PROJECT; the plain variables of the table are taken from the environment.
+GOOGLE_CLOUD_PROJECT names the project; the plain variables of the table come from the environment.
 """
 
 import argparse
@@ -13,30 +13,30 @@ from pathlib import Path
 from deploy import gcloud, names
 from deploy.gcloud import Service
 from deploy.release import CANDIDATE, Release, shift
-from deploy.shipping import is_new, prepare, rehearsed, roll_back, ship
-from deploy.smoke import PATIENCE
+from deploy.shipping import is_new, prepare, preview, roll_back, ship
+from deploy.smoke import SMOKE_TIMEOUT_S
 from deploy.staging import stage
-from deploy.table import ROOT, DeployError, Function, check_folders, chosen, read_table
+from deploy.table import ROOT, DeployError, Function, check_folders, read_table, select
 
 
 def main(arguments: list[str], env: Mapping[str, str], root: Path = ROOT) -> int:
-    """0 when it is done; 1 and a sentence when it could not be."""
+    """Runs an action; returns the exit status and prints the reason of a failure."""
     options = _parse(arguments)
     try:
         functions = read_table(root / "deploy" / "functions.toml")
         check_folders(functions, root)
-        return _do(options, chosen(functions, options.functions), env, root)
+        return _run(options, select(functions, options.functions), env, root)
     except DeployError as error:
         print(f"Stopped: {error}", file=sys.stderr)
         return 1
 
 
-def _do(options: argparse.Namespace, functions: list[Function], env: Mapping[str, str], root: Path) -> int:
+def _run(options: argparse.Namespace, functions: list[Function], env: Mapping[str, str], root: Path) -> int:
     match options.action:
         case "stage":
             return _stage(functions, root)
         case "deploy" if options.dry_run:
-            return _rehearse(functions, env, root)
+            return _preview(functions, env, root)
         case "deploy":
             return _deploy(_outgoing(options, functions, env, root), options.patience)
         case "select":
@@ -54,16 +54,21 @@ def _stage(functions: list[Function], root: Path) -> int:
     return 0
 
 
-def _rehearse(functions: list[Function], env: Mapping[str, str], root: Path) -> int:
-    for release in rehearsed(functions, env.get("GOOGLE_CLOUD_PROJECT") or "<project>", env, root):
+def _preview(functions: list[Function], env: Mapping[str, str], root: Path) -> int:
+    for release in preview(functions, env.get("GOOGLE_CLOUD_PROJECT") or "<project>", env, root):
         function = release.function
         print(f"\n# {function.name}: the first time, then the smoke test at its own address")
-        print(gcloud.shown(release.deploy_first()))
+        print(gcloud.command_line(release.deploy_first()))
         print(
-            f"# {function.name}: later, then the smoke test at the address of the tag {CANDIDATE}, then the traffic"
+            f"# {function.name}: later, then the smoke test at the address of the tag {CANDIDATE},"
+            " then the traffic"
         )
-        print(gcloud.shown(release.deploy_candidate()))
-        print(gcloud.shown(shift(function, release.project, to="<new revision>", away_from="<old revision>")))
+        print(gcloud.command_line(release.deploy_candidate()))
+        print(
+            gcloud.command_line(
+                shift(function, release.project, to="<new revision>", away_from="<old revision>")
+            )
+        )
         if function.one_of:
             print(f"# of {', '.join(function.one_of)} the one that Secret Manager has")
     return 0
@@ -72,7 +77,7 @@ def _rehearse(functions: list[Function], env: Mapping[str, str], root: Path) -> 
 def _outgoing(
     options: argparse.Namespace, functions: list[Function], env: Mapping[str, str], root: Path
 ) -> list[tuple[Release, Service | None]]:
-    """What is to be deployed and what is there of it; who names a function wants it deployed, changed or not."""
+    """Lists what to deploy, with the running service. Functions named on the command line always count."""
     project = _project(env)
     releases = prepare(functions, project, env, root)
     deployed = gcloud.services(project, {function.region for function in functions})
@@ -82,12 +87,12 @@ def _outgoing(
     ]
 
 
-def _deploy(outgoing: list[tuple[Release, Service | None]], patience: float) -> int:
+def _deploy(outgoing: list[tuple[Release, Service | None]], timeout_s: float) -> int:
     if not outgoing:
         print("Nothing has changed.")
     for number, (release, service) in enumerate(outgoing, start=1):
         try:
-            ship(release, service, patience)
+            ship(release, service, timeout_s)
         except DeployError as error:
             rest = ", ".join(release.function.name for release, _ in outgoing[number:])
             raise DeployError(f"{error}; not begun: {rest}" if rest else str(error)) from None
@@ -112,20 +117,20 @@ def _project(env: Mapping[str, str]) -> str:
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m deploy", description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True)
-    for action, says, count in (
+    for action, summary, count in (
         ("stage", "write build/<function> and print its hash", "*"),
         ("deploy", "deploy these functions, or all that have changed", "*"),
         ("select", "print what `deploy` would deploy, as JSON", "*"),
         ("rollback", "give the traffic back to the revision that had it before", "+"),
     ):
-        one = actions.add_parser(action, help=says, description=says)
-        one.add_argument("functions", nargs=count, metavar="function")
+        command = actions.add_parser(action, help=summary, description=summary)
+        command.add_argument("functions", nargs=count, metavar="function")
         if action == "deploy":
-            one.add_argument(
+            command.add_argument(
                 "--dry-run", action="store_true", help="print the gcloud commands, ask Google nothing"
             )
-            one.add_argument(
-                "--patience", type=float, default=PATIENCE, help="seconds that a smoke test may take"
+            command.add_argument(
+                "--patience", type=float, default=SMOKE_TIMEOUT_S, help="seconds that a smoke test may take"
             )
     return parser.parse_args(arguments)
 

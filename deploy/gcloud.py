@@ -1,4 +1,4 @@
-"""The gcloud command: what is asked of it, and what is done by it."""
+"""Runs gcloud: reads what is deployed, and carries commands out."""
 
 import json
 import shlex
@@ -10,12 +10,12 @@ from deploy.release import LABEL, Command
 from deploy.table import DeployError, Function
 
 UNCHECKED = "run.googleapis.com/invoker-iam-disabled"
-ASKING = 120  # seconds
-BUILDING = 1800
+CALL_TIMEOUT_S = 120
+BUILD_TIMEOUT_S = 1800
 
 
 class Service(NamedTuple):
-    """A deployed function: its address, the revision that people reach, and revisions and addresses by tag."""
+    """Holds a deployed function: address, serving revision, and (revision, address) by tag."""
 
     url: str
     is_public: bool
@@ -23,68 +23,70 @@ class Service(NamedTuple):
     tags: dict[str, tuple[str, str]]
 
 
-def shown(command: Command) -> str:
-    """As one would type it."""
+def command_line(command: Command) -> str:
+    """Formats a command as a shell line."""
     return shlex.join(["gcloud", *command])
 
 
 def run(command: Command) -> None:
-    """Have it done, its progress to be seen."""
+    """Runs a command with visible progress; raises DeployError if it fails or takes too long."""
     try:
         status = subprocess.run(
-            _argv(command), timeout=BUILDING, stdin=subprocess.DEVNULL, check=False
+            _argv(command), timeout=BUILD_TIMEOUT_S, stdin=subprocess.DEVNULL, check=False
         ).returncode
     except subprocess.TimeoutExpired:
-        raise DeployError(f"{shown(command[:3])} took longer than {BUILDING} s") from None
+        raise DeployError(f"{command_line(command[:3])} took longer than {BUILD_TIMEOUT_S} s") from None
     if status:
-        raise DeployError(f"{shown(command[:4])} ended with status {status}: gcloud says why, above")
+        raise DeployError(f"{command_line(command[:4])} ended with status {status}: gcloud says why, above")
 
 
 def ask(command: Command) -> Any:
-    """Its answer, from JSON."""
+    """Runs a command and returns its parsed JSON output; raises DeployError."""
     command = [*command, "--format=json"]
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             _argv(command),
-            timeout=ASKING,
+            timeout=CALL_TIMEOUT_S,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
         )
-        if done.returncode == 0:
-            return json.loads(done.stdout or "null")
+        if process.returncode == 0:
+            return json.loads(process.stdout or "null")
     except subprocess.TimeoutExpired:
-        raise DeployError(f"{shown(command)} took longer than {ASKING} s") from None
+        raise DeployError(f"{command_line(command)} took longer than {CALL_TIMEOUT_S} s") from None
     except ValueError:
-        raise DeployError(f"{shown(command)} did not answer with JSON") from None
-    raise DeployError(f"{shown(command)} failed: {done.stderr.strip() or f'status {done.returncode}'}")
+        raise DeployError(f"{command_line(command)} did not answer with JSON") from None
+    raise DeployError(
+        f"{command_line(command)} failed: {process.stderr.strip() or f'status {process.returncode}'}"
+    )
 
 
 def require_account() -> None:
-    """gcloud is here, and somebody is signed in to it."""
+    """Raises DeployError unless gcloud is installed and signed in."""
     if not ask(["auth", "list", "--filter=status:ACTIVE"]):
         raise DeployError("gcloud is not signed in: run gcloud auth login")
 
 
 def services(project: str, regions: set[str]) -> dict[str, Service]:
-    """Everything that has been deployed there, by name."""
-    found = [
+    """Returns the deployed services of a project, by name."""
+    descriptions = [
         service
         for region in sorted(regions)
         for service in ask(["run", "services", "list", f"--region={region}", f"--project={project}"])
     ]
-    return {service["metadata"]["name"]: _service(service) for service in found}
+    return {service["metadata"]["name"]: _service(service) for service in descriptions}
 
 
 def service(function: Function, project: str) -> Service:
-    """One of them."""
+    """Returns the service of one function; raises DeployError if it is not deployed."""
     command = ["run", "services", "describe", function.name]
     return _service(ask([*command, f"--region={function.region}", f"--project={project}"]))
 
 
 def deployed_fingerprint(function: Function, project: str, service: Service | None) -> str | None:
-    """That of the revision that people reach, not of a later one that failed its test."""
+    """Returns the fingerprint of the serving revision, not of a later one that failed its smoke test."""
     if service is None or service.serving is None:
         return None
     command = ["run", "revisions", "describe", service.serving]
@@ -94,7 +96,7 @@ def deployed_fingerprint(function: Function, project: str, service: Service | No
 
 
 def newest_secrets(project: str, wanted: set[str]) -> dict[str, str]:
-    """The newest enabled version of each of these secrets that is there, by id."""
+    """Returns the newest enabled version of each existing secret, by its id."""
     newest = {secret: _newest_version(secret, project) for secret in sorted(wanted)}
     return {secret: version for secret, version in newest.items() if version}
 
@@ -105,7 +107,7 @@ def _newest_version(secret: str, project: str) -> str | None:
             ["secrets", "versions", "list", secret, f"--project={project}", "--filter=state:ENABLED"]
         )
     except DeployError as error:
-        # Who may see some secrets only is not told which others there are.
+        # An account that may see only some secrets gets PERMISSION_DENIED for missing ones.
         if any(status in str(error) for status in ("NOT_FOUND", "PERMISSION_DENIED")):
             return None
         raise
@@ -133,6 +135,7 @@ def _argv(command: Command) -> list[str]:
     program = shutil.which("gcloud")
     if program is None:
         raise DeployError(
-            "gcloud is not on the PATH: install the Google Cloud CLI, https://cloud.google.com/sdk/docs/install"
+            "gcloud is not on the PATH: install the Google Cloud CLI,"
+            " https://cloud.google.com/sdk/docs/install"
         )
     return [program, *command]

@@ -1,4 +1,4 @@
-"""What one deployment of a function sets, and the gcloud commands that set it."""
+"""Builds the gcloud commands of one deployment of one function."""
 
 import json
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ Command = list[str]
 LABEL = "supadesk-hash"
 CANDIDATE = "candidate"
 PREVIOUS = "previous"
-# gcloud splits at commas, and values have some.
+# gcloud splits at commas by default, which values contain.
 SEPARATOR = "||"
 
 
 @dataclass(frozen=True)
 class Release:
-    """A function, what it is made of, and everything that it will find in its environment."""
+    """Holds one deployment of one function: its code, variables and secret versions."""
 
     function: Function
     staged: Staged
@@ -31,24 +31,25 @@ class Release:
 
     @property
     def fingerprint(self) -> str:
-        """The same for the same code, settings, values and versions of secrets; fits a label."""
-        everything = json.dumps([self.staged.hash, self.project, self.env, self.secrets], sort_keys=True)
-        return sha256(everything.encode()).hexdigest()[:40]
+        """Returns a hash of code, settings, variables and secret versions, short enough for a label."""
+        content = json.dumps([self.staged.hash, self.project, self.env, self.secrets], sort_keys=True)
+        return sha256(content.encode()).hexdigest()[:40]
 
     @property
-    def where(self) -> Command:
+    def location(self) -> Command:
+        """Returns the flags for region and project."""
         return [f"--region={self.function.region}", f"--project={self.project}", "--quiet"]
 
     def deploy_first(self) -> Command:
-        """Build it and have it serve at once, for Cloud Run has it no other way."""
+        """Returns the command of a first deployment. Cloud Run gives it all traffic at once."""
         return [*self._deploy(), *self.gate()]
 
     def deploy_candidate(self) -> Command:
-        """Build it and have it serve at the address of its tag only."""
+        """Returns the command that deploys a candidate: served only at the address of its tag."""
         return [*self._deploy(), "--no-traffic", f"--tag={CANDIDATE}"]
 
     def gate(self) -> Command:
-        """Whether Cloud Run asks IAM who may call it: to change that takes more rights than to deploy does."""
+        """Returns the flag that sets IAM's check of callers. Changing it needs more rights than deploying."""
         return ["--invoker-iam-check" if self.function.is_private else "--no-invoker-iam-check"]
 
     def _deploy(self) -> Command:
@@ -56,7 +57,7 @@ class Release:
             "run",
             "deploy",
             self.function.name,
-            *self.where,
+            *self.location,
             *self._source(),
             *self._size(),
             *self._access(),
@@ -103,7 +104,7 @@ class Release:
 
 
 def shift(function: Function, project: str, *, to: str, away_from: str) -> Command:
-    """Give all traffic to a revision, and remember the one that it is taken from."""
+    """Returns the command that moves all traffic to a revision and tags the previous one."""
     return [
         "run",
         "services",
@@ -118,47 +119,52 @@ def shift(function: Function, project: str, *, to: str, away_from: str) -> Comma
     ]
 
 
-def environment(function: Function, project: str, known: Mapping[str, str]) -> dict[str, str]:
-    """The plain variables, from what deployment knows itself and from `known`; DeployError names what is missing."""
-    # Without it the framework would make an app of the other flavour first, only to throw it away.
-    own = {"FUNCTION_USE_ASGI": "true"}
-    given = {name: value for name in function.env if (value := known.get(name, "").strip())}
-    given["GOOGLE_CLOUD_PROJECT"] = project
-    given["LINEAR_FORWARD_AUDIENCE"] = names.audience("linear-forward", project)
+def environment(function: Function, project: str, values: Mapping[str, str]) -> dict[str, str]:
+    """Returns the plain variables, derived or from `values`; raises DeployError for missing ones."""
+    # Without it functions-framework first creates a WSGI app, in vain.
+    framework = {"FUNCTION_USE_ASGI": "true"}
+    variables = {name: value for name in function.env if (value := values.get(name, "").strip())}
+    variables["GOOGLE_CLOUD_PROJECT"] = project
+    variables["LINEAR_FORWARD_AUDIENCE"] = names.audience("linear-forward", project)
     if function.is_private:
         callers = names.invokers(
             scheduled=function.schedule is not None, callers=function.invokers, project=project
         )
-        given |= {"AUDIENCE": names.audience(function.name, project), "INVOKERS": ",".join(callers)}
-    if missing := [name for name in function.env if name not in given and name not in function.optional]:
+        variables |= {"AUDIENCE": names.audience(function.name, project), "INVOKERS": ",".join(callers)}
+    if missing := [name for name in function.env if name not in variables and name not in function.optional]:
         raise DeployError(f"{function.name} needs {', '.join(missing)}: set it in the environment")
-    if broken := [name for name, value in given.items() if SEPARATOR in value]:
+    if broken := [name for name, value in variables.items() if SEPARATOR in value]:
         raise DeployError(f"{function.name}: {', '.join(broken)} must not contain {SEPARATOR}")
-    return own | {name: given[name] for name in function.env if name in given}
+    return framework | {name: variables[name] for name in function.env if name in variables}
 
 
 def secrets(function: Function, newest: Mapping[str, str]) -> dict[str, str]:
-    """The version to pin for each secret, `newest` being those of the project; DeployError for one that is not there."""
+    """Returns `<id>:<version>` by variable, from the project's `newest` versions by id.
+
+    Raises DeployError for a missing secret, and unless exactly one of `one_of` exists.
+    """
     pinned = {
         name: (secret, newest.get(secret))
         for name, secret in zip(function.secrets, map(names.secret_id, function.secrets), strict=True)
     }
-    there = {name: f"{secret}:{version}" for name, (secret, version) in pinned.items() if version}
-    may_be_missing = {*function.one_of, *function.optional}
-    missing = [name for name in function.secrets if name not in there and name not in may_be_missing]
+    existing = {name: f"{secret}:{version}" for name, (secret, version) in pinned.items() if version}
+    optional = {*function.one_of, *function.optional}
+    missing = [name for name in function.secrets if name not in existing and name not in optional]
     if missing:
         ids = ", ".join(map(names.secret_id, missing))
         raise DeployError(
-            f"{function.name} needs {', '.join(missing)}: there is no enabled version of {ids} in Secret Manager that this account can see"
+            f"{function.name} needs {', '.join(missing)}: there is no enabled version of {ids}"
+            " in Secret Manager that this account can see"
         )
-    of_these = len(there.keys() & set(function.one_of))
-    if function.one_of and of_these != 1 and (of_these or function.needs_one_of):
+    count = len(existing.keys() & set(function.one_of))
+    if function.one_of and count != 1 and (count or function.needs_one_of):
         raise DeployError(
-            f"{function.name} takes one of {' and '.join(function.one_of)}: exactly one of them must be in Secret Manager"
+            f"{function.name} takes one of {' and '.join(function.one_of)}: exactly one of them"
+            " must be in Secret Manager"
         )
-    return there
+    return existing
 
 
 def _relative(folder: Path) -> str:
-    """As short as it can be said from here."""
+    """Returns the path relative to the working directory, if it lies inside."""
     return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else str(folder)

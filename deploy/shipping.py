@@ -1,4 +1,4 @@
-"""A deployment from end to end: everything is looked at first, then one function after the other goes out."""
+"""Deploys functions one by one, after all checks that need no deployment."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,17 +6,17 @@ from pathlib import Path
 from deploy import gcloud, names
 from deploy.gcloud import Service
 from deploy.release import CANDIDATE, PREVIOUS, Release, environment, secrets, shift
-from deploy.smoke import PATIENCE, SmokeFailed, smoke
+from deploy.smoke import SMOKE_TIMEOUT_S, SmokeFailed, smoke
 from deploy.staging import stage
 from deploy.table import ROOT, DeployError, Function
 
 
 def prepare(
-    functions: list[Function], project: str, known: Mapping[str, str], root: Path = ROOT
+    functions: list[Function], project: str, values: Mapping[str, str], root: Path = ROOT
 ) -> list[Release]:
-    """What would go out, complete; DeployError for whatever is missing, before anything is changed."""
+    """Builds the releases of functions; raises DeployError for missing values before anything changes."""
     staged = {function: stage(function, root) for function in functions}
-    plain = {function: environment(function, project, known) for function in functions}
+    plain = {function: environment(function, project, values) for function in functions}
     gcloud.require_account()
     wanted = {names.secret_id(name) for function in functions for name in function.secrets}
     newest = gcloud.newest_secrets(project, wanted) if wanted else {}
@@ -26,21 +26,21 @@ def prepare(
     ]
 
 
-def rehearsed(
-    functions: list[Function], project: str, known: Mapping[str, str], root: Path = ROOT
+def preview(
+    functions: list[Function], project: str, values: Mapping[str, str], root: Path = ROOT
 ) -> list[Release]:
-    """The same without asking Google: what only Google or another environment knows is shown in its place."""
+    """Builds the releases without calling Google; placeholders stand for unknown values."""
     releases = []
     for function in functions:
-        shown = {name: known.get(name) or f"<{name}>" for name in function.env}
-        taken = [name for name in function.secrets if name not in function.one_of[1:]]
-        versions = {names.secret_id(name): "<version>" for name in taken}
+        variables = {name: values.get(name) or f"<{name}>" for name in function.env}
+        required = [name for name in function.secrets if name not in function.one_of[1:]]
+        versions = {names.secret_id(name): "<version>" for name in required}
         releases.append(
             Release(
                 function,
                 stage(function, root),
                 project,
-                environment(function, project, shown),
+                environment(function, project, variables),
                 secrets(function, versions),
             )
         )
@@ -48,30 +48,30 @@ def rehearsed(
 
 
 def is_new(release: Release, deployed: Service | None) -> bool:
-    """Whether it is anything else than what people reach already."""
+    """Compares a release with the serving revision; true if they differ."""
     return release.fingerprint != gcloud.deployed_fingerprint(release.function, release.project, deployed)
 
 
-def ship(release: Release, before: Service | None, patience: float = PATIENCE) -> None:
-    """Deploy one, test it, and only then let people reach it."""
+def ship(release: Release, before: Service | None, timeout_s: float = SMOKE_TIMEOUT_S) -> None:
+    """Deploys a candidate, runs its smoke test, then gives it the traffic; raises DeployError."""
     if before is None or before.serving is None:
-        return _ship_first(release, patience)
+        return _ship_first(release, timeout_s)
     function, project = release.function, release.project
     gate = release.gate() if before.is_public == function.is_private else []
     gcloud.run([*release.deploy_candidate(), *gate])
     revision, url = _candidate(gcloud.service(function, project), function)
     try:
-        smoke(function, url, patience)
+        smoke(function, url, timeout_s)
     except SmokeFailed as failed:
         raise SmokeFailed(f"{failed}; the traffic stays with {before.serving}") from None
     gcloud.run(shift(function, project, to=revision, away_from=before.serving))
     return None
 
 
-def _ship_first(release: Release, patience: float) -> None:
+def _ship_first(release: Release, timeout_s: float) -> None:
     gcloud.run(release.deploy_first())
     try:
-        smoke(release.function, gcloud.service(release.function, release.project).url, patience)
+        smoke(release.function, gcloud.service(release.function, release.project).url, timeout_s)
     except SmokeFailed as failed:
         raise SmokeFailed(f"{failed}; it is the first of its name, so there is none to go back to") from None
 
@@ -84,7 +84,7 @@ def _candidate(service: Service, function: Function) -> tuple[str, str]:
 
 
 def roll_back(function: Function, project: str) -> str:
-    """Give the traffic back to the revision that had it before, and name that; done twice, it is undone."""
+    """Moves the traffic to the previous revision and returns its name; a second call undoes the first."""
     gcloud.require_account()
     service = gcloud.services(project, {function.region}).get(function.name)
     if service is None or service.serving is None:

@@ -1,4 +1,4 @@
-"""Whether a deployed function answers as it must, asked cheaply and from outside."""
+"""Tests from outside that a deployed function answers correctly."""
 
 import time
 from collections.abc import Callable
@@ -8,51 +8,54 @@ import httpx
 
 from deploy.table import DeployError, Function
 
-PATIENCE = 60.0  # seconds that a new address may take until it is known everywhere
-PAUSE = 2.0
-TIMEOUT = 15.0
+# A new address takes a while to be known everywhere.
+SMOKE_TIMEOUT_S = 60.0
+RETRY_BACKOFF_S = 2.0
+REQUEST_TIMEOUT_S = 15.0
 PROBLEM = {"success", "error", "code", "fields", "request_id"}
 
-Verdict = str | None
-Check = Callable[[httpx.Client], Verdict]
+Failure = str | None
+Check = Callable[[httpx.Client], Failure]
 
 
 class SmokeFailed(DeployError):
-    """It does not answer as it must."""
+    """Says which answer was wrong."""
 
 
-def smoke(function: Function, url: str, patience: float = PATIENCE) -> None:
-    """Return once it answers as it must; SmokeFailed when it still does not after `patience` seconds."""
-    with httpx.Client(base_url=url, timeout=TIMEOUT, trust_env=False, follow_redirects=False) as client:
+def smoke(function: Function, url: str, timeout_s: float = SMOKE_TIMEOUT_S) -> None:
+    """Retries each check until it passes; raises SmokeFailed after `timeout_s`."""
+    with httpx.Client(
+        base_url=url, timeout=REQUEST_TIMEOUT_S, trust_env=False, follow_redirects=False
+    ) as client:
         for check in _checks(function):
-            _insist(function, url, client, check, patience)
+            _retry(function, url, client, check, timeout_s)
 
 
 def _checks(function: Function) -> list[Check]:
     if function.is_private:
-        return [_keeps_strangers_out]
+        return [_refuses_anonymous_calls]
     return [_answers, *([lambda client: _succeeds(client, function.smoke or "")] if function.smoke else [])]
 
 
-def _insist(function: Function, url: str, client: httpx.Client, check: Check, patience: float) -> None:
-    deadline = time.monotonic() + patience
+def _retry(function: Function, url: str, client: httpx.Client, check: Check, timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
     while True:
         try:
-            verdict = check(client)
+            failure = check(client)
         except httpx.HTTPError as error:
-            verdict = f"no answer ({type(error).__name__})"
-        if verdict is None:
+            failure = f"no answer ({type(error).__name__})"
+        if failure is None:
             return
         if time.monotonic() >= deadline:
-            raise SmokeFailed(f"{function.name} failed its smoke test at {url}: {verdict}")
-        time.sleep(min(PAUSE, patience))
+            raise SmokeFailed(f"{function.name} failed its smoke test at {url}: {failure}")
+        time.sleep(min(RETRY_BACKOFF_S, timeout_s))
 
 
-def _answers(client: httpx.Client) -> Verdict:
-    """Nobody gets in, and is told so in our own words; the Origin has it read its whole configuration first."""
+def _answers(client: httpx.Client) -> Failure:
+    """Checks that an anonymous call gets our error. The Origin makes the function read its settings."""
     answer = client.get("/", headers={"Origin": "https://smoke.invalid"})
     if answer.status_code not in (401, 404, 405):
-        return f"GET / should be a 401, 404 or 405, and is {_told(answer)}"
+        return f"GET / should be a 401, 404 or 405, and is {_describe(answer)}"
     return (
         None
         if _is_ours(answer)
@@ -60,24 +63,27 @@ def _answers(client: httpx.Client) -> Verdict:
     )
 
 
-def _succeeds(client: httpx.Client, path: str) -> Verdict:
+def _succeeds(client: httpx.Client, path: str) -> Failure:
     answer = client.get(path)
     if answer.status_code == 200 and _json(answer).get("success") is True:
         return None
-    return f"GET {path} should succeed, and is {_told(answer)}"
+    return f"GET {path} should succeed, and is {_describe(answer)}"
 
 
-def _keeps_strangers_out(client: httpx.Client) -> Verdict:
-    """Google's gate says 403; the function's own second look would as well, and must not have been reached."""
+def _refuses_anonymous_calls(client: httpx.Client) -> Failure:
+    """Checks for a 403 of Cloud Run. The function's own 403 means that the gate is open."""
     answer = client.post("/")
     if answer.status_code == 403 and not _is_ours(answer):
         return None
     if _is_ours(answer):
-        return f"it is open to everybody: a call without a token reached the function, which said {_told(answer)}"
-    return f"a call without a token should be a 403, and is {_told(answer)}"
+        return (
+            "it is open to everybody: a call without a token reached the function,"
+            f" which said {_describe(answer)}"
+        )
+    return f"a call without a token should be a 403, and is {_describe(answer)}"
 
 
-def _told(answer: httpx.Response) -> str:
+def _describe(answer: httpx.Response) -> str:
     code = _json(answer).get("code")
     return f"{answer.status_code} {code}" if isinstance(code, str) else str(answer.status_code)
 

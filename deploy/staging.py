@@ -1,4 +1,4 @@
-"""build/<function>/: exactly what is sent to Google, and a hash that tells whether it would be anything new."""
+"""Writes build/<function>/, exactly what is sent to Google, and hashes it."""
 
 import os
 import shutil
@@ -9,19 +9,19 @@ from typing import NamedTuple
 
 from deploy.table import ROOT, DeployError, Function
 
-# The oldest that a zip archive can say: the same files make the same folder at any hour.
+# The oldest time that a zip archive can store: equal files make an equal archive at any time.
 MTIME = 315_532_800
 
 
 class Staged(NamedTuple):
-    """A folder that can be deployed, and the hash of it and of what its row would set."""
+    """Holds a folder to deploy, and the hash of its files and of its row in the table."""
 
     folder: Path
     hash: str
 
 
 def stage(function: Function, root: Path = ROOT) -> Staged:
-    """Write the function's folder anew; DeployError for a file that is no Python."""
+    """Writes the function's folder anew; raises DeployError for a syntax error."""
     files = _files(function, root)
     for name, content in files.items():
         if name.endswith(".py") and (error := _syntax_error(name, content)):
@@ -30,13 +30,13 @@ def stage(function: Function, root: Path = ROOT) -> Staged:
     shutil.rmtree(folder, ignore_errors=True)
     for name, content in files.items():
         _write(folder / name, content)
-    for path in (folder / "shared", folder):
+    for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
         os.utime(path, (MTIME, MTIME))
     return Staged(folder, _hash(function, files))
 
 
 def _files(function: Function, root: Path) -> dict[str, bytes]:
-    """The content of each file by its path in the staged folder, sorted."""
+    """Reads the files of a function: content by path in the staged folder, sorted."""
     shared = root / "shared"
     sources = {
         f"shared/{path.relative_to(shared).as_posix()}": path
@@ -50,7 +50,7 @@ def _files(function: Function, root: Path) -> dict[str, bytes]:
 
 @cache  # Every function has the same files in shared/.
 def _syntax_error(name: str, content: bytes) -> str | None:
-    """The build compiles every file as well, and would fail only after it had begun."""
+    """Finds the syntax errors that the build, which compiles every file, would find later."""
     try:
         compile(content, name, "exec", dont_inherit=True)
     except SyntaxError as error:
@@ -66,7 +66,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _hash(function: Function, files: dict[str, bytes]) -> str:
-    # Cloud Scheduler's part and the words are not what a deployment sets.
+    # A deployment sets neither the schedule nor the summary.
     row = function.model_dump_json(exclude={"summary", "schedule", "time_zone", "smoke"})
     digest = sha256(row.encode())
     for name, content in files.items():

@@ -1,4 +1,4 @@
-"""The table of functions, functions.toml, for everybody who reads it: its head says what each key means."""
+"""Reads the table of functions, functions.toml. The head of that file explains each key."""
 
 import re
 import tomllib
@@ -10,25 +10,27 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "deploy" / "functions.toml"
 
-# Deployment and the local stack know these themselves.
-OF_PRIVATE_FUNCTIONS = {"AUDIENCE", "INVOKERS"}
+# Deployment and the local stack derive these.
+PRIVATE_VARIABLES = {"AUDIENCE", "INVOKERS"}
 
 Count = Annotated[int, Field(strict=True, ge=0)]
 Positive = Annotated[float, Field(gt=0)]
-R = TypeVar("R", bound="Row")
+R = TypeVar("R", bound="TableRow")
 Names = tuple[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")], ...]
 
 
 class DeployError(Exception):
-    """Something a person can act on: printed as it is, without a traceback."""
+    """Says what a person must change; printed without a traceback."""
 
 
-class Row(BaseModel):
+class TableRow(BaseModel):
+    """Parses a section of the table."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Function(Row):
-    """One row; what it does not say of itself comes from the defaults."""
+class Function(TableRow):
+    """Parses the row of a function, merged with the defaults."""
 
     name: Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,46}[a-z0-9])?$")]
     summary: Annotated[str, Field(min_length=1)]
@@ -52,68 +54,68 @@ class Function(Row):
 
     @property
     def is_private(self) -> bool:
-        """Whether Cloud Run's IAM lets in service accounts only."""
+        """Tells whether only service accounts may call it."""
         return self.access == "private"
 
     @property
     def needs_one_of(self) -> bool:
-        """Whether it cannot do without any of them."""
+        """Tells whether one of `one_of` is required."""
         return not set(self.one_of) <= set(self.optional)
 
     @property
     def entry_point(self) -> str:
-        """The name of the function in its main.py."""
+        """Returns the name of the function in its main.py."""
         return self.name.replace("-", "_")
 
     @property
     def source(self) -> Path:
-        """Its one file."""
+        """Returns the path of its main.py."""
         return ROOT / "functions" / self.name / "main.py"
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """All that may be in its environment."""
+        """Returns all variables that may be in its environment."""
         return (*self.env, *self.secrets)
 
     @model_validator(mode="after")
-    def _holds_together(self) -> Self:
+    def _check_consistency(self) -> Self:
         wrong = {
             "env and secrets name the same variable": set(self.env) & set(self.secrets),
             "optional names what is in neither env nor secrets": set(self.optional) - set(self.variables),
             "one_of names what is not in secrets": set(self.one_of) - set(self.secrets),
-            "only private functions have these": set() if self.is_private else self._of_private_functions,
-            "a private function needs these in env": OF_PRIVATE_FUNCTIONS - set(self.env)
+            "only private functions have these": set() if self.is_private else self._private_keys,
+            "a private function needs these in env": PRIVATE_VARIABLES - set(self.env)
             if self.is_private
             else set(),
         }
-        for sentence, found in wrong.items():
-            if found:
-                raise ValueError(f"{sentence}: {', '.join(sorted(found))}")
+        for sentence, variables in wrong.items():
+            if variables:
+                raise ValueError(f"{sentence}: {', '.join(sorted(variables))}")
         if self.min_instances > self.max_instances:
             raise ValueError("min_instances is more than max_instances")
         return self
 
     @property
-    def _of_private_functions(self) -> set[str]:
-        said = {name for name in ("schedule", "invokers") if getattr(self, name)}
-        return said | (OF_PRIVATE_FUNCTIONS & set(self.env))
+    def _private_keys(self) -> set[str]:
+        keys = {name for name in ("schedule", "invokers") if getattr(self, name)}
+        return keys | (PRIVATE_VARIABLES & set(self.env))
 
 
-class Store(Row):
-    """What PostgREST takes: connections in its pool, and the seconds that a request may wait and needs."""
+class StoreCapacity(TableRow):
+    """Parses the capacity of PostgREST: connections, and seconds that a request may wait and holds one."""
 
     pool: Annotated[int, Field(strict=True, ge=1)]
     wait: Positive
     request: Positive
 
     @property
-    def room(self) -> int:
-        """How many requests may be under way so that the last one still gets its turn."""
+    def max_requests(self) -> int:
+        """Returns how many concurrent requests all get a connection in time."""
         return int(self.pool * self.wait / self.request)
 
 
 def read_table(path: Path = TABLE) -> list[Function]:
-    """Every function, in the order of the file; DeployError where the file makes no sense."""
+    """Returns all functions in the order of the file; raises DeployError for an invalid file."""
     try:
         table = tomllib.loads(path.read_text())
     except tomllib.TOMLDecodeError as error:
@@ -123,12 +125,12 @@ def read_table(path: Path = TABLE) -> list[Function]:
             raise DeployError(f"{path.name}: there is no [{section}]")
     functions = [_function(path, table["defaults"], name, row) for name, row in table["functions"].items()]
     _check_invokers(path, functions)
-    _check_room(path, functions, _parsed(path, "store", Store, table["store"]))
+    _check_capacity(path, functions, _parse_row(path, "store", StoreCapacity, table["store"]))
     return functions
 
 
 def check_folders(functions: list[Function], root: Path = ROOT) -> None:
-    """Every row has its folder, and every folder its row; else DeployError."""
+    """Raises DeployError unless every row has a folder and every folder a row."""
     rows = {function.name for function in functions}
     folders = {file.parent.name for file in (root / "functions").glob("*/main.py")}
     if missing := sorted(rows - folders):
@@ -139,8 +141,8 @@ def check_folders(functions: list[Function], root: Path = ROOT) -> None:
         raise DeployError(f"functions/ has {', '.join(unlisted)}: there is no row for it in functions.toml")
 
 
-def chosen(functions: list[Function], names: list[str]) -> list[Function]:
-    """Those with these names, or all; DeployError for a name that none has."""
+def select(functions: list[Function], names: list[str]) -> list[Function]:
+    """Returns the functions of these names, or all; raises DeployError for an unknown name."""
     known = {function.name: function for function in functions}
     if unknown := [name for name in names if name not in known]:
         raise DeployError(f"there is no function {', '.join(unknown)}: it must be one of {', '.join(known)}")
@@ -149,19 +151,19 @@ def chosen(functions: list[Function], names: list[str]) -> list[Function]:
 
 def _function(path: Path, defaults: dict[str, Any], name: str, row: dict[str, Any]) -> Function:
     lists = {key: [*defaults.get(key, []), *row.get(key, [])] for key in ("env", "optional")}
-    return _parsed(path, f"functions.{name}", Function, {**defaults, **row, **lists, "name": name})
+    return _parse_row(path, f"functions.{name}", Function, {**defaults, **row, **lists, "name": name})
 
 
-def _parsed(path: Path, section: str, row: type[R], values: dict[str, Any]) -> R:
+def _parse_row(path: Path, section: str, row: type[R], values: dict[str, Any]) -> R:
     try:
         return row.model_validate(values)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        said = "; ".join(
+        reasons = "; ".join(
             ": ".join(filter(None, [".".join(map(str, detail["loc"])), _sentence(detail["msg"])]))
             for detail in details
         )
-        raise DeployError(f"{path.name}: [{section}] {said}") from None
+        raise DeployError(f"{path.name}: [{section}] {reasons}") from None
 
 
 def _sentence(message: str) -> str:
@@ -177,11 +179,11 @@ def _check_invokers(path: Path, functions: list[Function]) -> None:
             )
 
 
-def _check_room(path: Path, functions: list[Function], store: Store) -> None:
-    under_way = sum(function.max_instances * function.concurrency for function in functions)
-    if under_way > store.room:
+def _check_capacity(path: Path, functions: list[Function], store: StoreCapacity) -> None:
+    concurrent = sum(function.max_instances * function.concurrency for function in functions)
+    if concurrent > store.max_requests:
         raise DeployError(
-            f"{path.name}: max_instances x concurrency of all functions together is {under_way} requests under way,"
-            f" and PostgREST's pool of {store.pool} has room for {store.room}: lower one of them,"
-            " or give the project a larger pool and say so in [store]"
+            f"{path.name}: max_instances x concurrency of all functions together is {concurrent} requests"
+            f" under way, and PostgREST's pool of {store.pool} has room for {store.max_requests}:"
+            " lower one of them, or give the project a larger pool and say so in [store]"
         )

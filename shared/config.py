@@ -1,4 +1,7 @@
-"""The one place that reads the environment: once, at first use, and loudly when a value is malformed."""
+"""Reads the environment: only here, once, at first use.
+
+A malformed value raises NotConfigured, which names the variable.
+"""
 
 import os
 import re
@@ -18,11 +21,13 @@ _ADDRESS = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-
 MAILBOX = re.compile(
     rf'(?P<bare>{_ADDRESS})|"?(?P<name>[^"<>\x00-\x1f\x7f]{{0,100}})"?\s*<(?P<address>{_ADDRESS})>'
 )
-# More than two live secrets are no rotation, but a list that nobody has tidied up.
+# A rotation needs two live secrets; a third is a leftover.
 PARTNER = re.compile(r"([a-z][a-z0-9_-]{0,39})=(whsec_[A-Za-z0-9+/=]{24,}(?:,whsec_[A-Za-z0-9+/=]{24,})?)")
 
 
 class Config(NamedTuple):
+    """Holds the settings that every function has."""
+
     supabase_url: str
     rest_url: str
     anon_key: str
@@ -38,19 +43,19 @@ class Config(NamedTuple):
 
     @property
     def auth_url(self) -> str:
-        """Where Auth lives, which is also the issuer of its tokens."""
+        """Returns the address of Supabase Auth, which is also the issuer of its tokens."""
         return self.supabase_url + "/auth/v1"
 
 
 class Mailbox(NamedTuple):
-    """A name that people read, maybe empty, and an address."""
+    """Holds a display name, possibly empty, and an e-mail address."""
 
     name: str
     address: str
 
 
 class MailConfig(NamedTuple):
-    """What only the sender of mail is given; one of the last two."""
+    """Holds the settings of send-notifications. Exactly one of the last two fields is set."""
 
     sender: Mailbox
     reply_to: Mailbox | None
@@ -60,7 +65,7 @@ class MailConfig(NamedTuple):
 
 
 class LinearConfig(NamedTuple):
-    """What only the forwarder is given."""
+    """Holds the settings of linear-forward."""
 
     authorization: str
     url: str
@@ -68,7 +73,7 @@ class LinearConfig(NamedTuple):
 
 
 class WebhookConfig(NamedTuple):
-    """By what receive-webhook knows who is calling; each may be missing, and then nobody gets in that way."""
+    """Holds the secrets that sign webhooks. Without its secret, a sender is refused."""
 
     linear_secret: str | None
     partners: Mapping[str, Sequence[str]]
@@ -76,37 +81,42 @@ class WebhookConfig(NamedTuple):
 
 @cache
 def config() -> Config:
+    """Returns the settings of every function; raises NotConfigured."""
     return load(os.environ)
 
 
 @cache
 def mail_config() -> MailConfig:
+    """Returns the settings of send-notifications; raises NotConfigured."""
     return load_mail(os.environ)
 
 
 @cache
 def linear_config() -> LinearConfig | None:
+    """Returns the settings of linear-forward, or None without Linear; raises NotConfigured."""
     return load_linear(os.environ)
 
 
 @cache
 def webhook_config() -> WebhookConfig:
+    """Returns the settings of receive-webhook; raises NotConfigured."""
     return load_webhooks(os.environ)
 
 
 @cache
 def cloud_project() -> str | None:
-    """Apart from the rest: the log needs it also when the rest is malformed."""
+    """Returns the Google Cloud project; reads nothing else, because malformed settings are logged too."""
     return _text(os.environ, "GOOGLE_CLOUD_PROJECT")
 
 
 @cache
 def cloud_revision() -> str | None:
-    """What Cloud Run calls the deployment that this is."""
+    """Returns the name of the Cloud Run revision."""
     return _text(os.environ, "K_REVISION")
 
 
 def load(env: Mapping[str, str]) -> Config:
+    """Parses the variables that every function has; raises NotConfigured."""
     supabase_url = _url(env, "SUPABASE_URL")
     return Config(
         supabase_url=supabase_url,
@@ -125,6 +135,7 @@ def load(env: Mapping[str, str]) -> Config:
 
 
 def load_mail(env: Mapping[str, str]) -> MailConfig:
+    """Parses the variables of send-notifications; raises NotConfigured."""
     resend_api_key, smtp_url = _key(env, "RESEND_API_KEY"), _key(env, "SMTP_URL")
     if (resend_api_key is None) == (smtp_url is None):
         raise NotConfigured("one of RESEND_API_KEY and SMTP_URL has to be set, and not both")
@@ -138,7 +149,7 @@ def load_mail(env: Mapping[str, str]) -> MailConfig:
 
 
 def load_linear(env: Mapping[str, str]) -> LinearConfig | None:
-    """None for a desk without Linear."""
+    """Parses the variables of linear-forward; returns None without Linear and raises NotConfigured."""
     api_key, oauth_token = _key(env, "LINEAR_API_KEY"), _key(env, "LINEAR_OAUTH_TOKEN")
     if api_key and oauth_token:
         raise NotConfigured("only one of LINEAR_API_KEY and LINEAR_OAUTH_TOKEN may be set")
@@ -152,14 +163,22 @@ def load_linear(env: Mapping[str, str]) -> LinearConfig | None:
 
 
 def load_webhooks(env: Mapping[str, str]) -> WebhookConfig:
-    """PARTNER_SECRETS has a line for each integration: its name and one or two secrets, `acme=whsec_…,whsec_…`."""
+    """Parses the variables of receive-webhook; raises NotConfigured.
+
+    PARTNER_SECRETS has a line per partner, with its name and one or two secrets: `acme=whsec_…,whsec_…`.
+    """
     partners = {}
     for line in filter(None, map(str.strip, env.get("PARTNER_SECRETS", "").splitlines())):
-        found = PARTNER.fullmatch(line)
-        if not found:
+        match = PARTNER.fullmatch(line)
+        if not match:
             raise NotConfigured("PARTNER_SECRETS must have lines like: acme=whsec_<base64>,whsec_<base64>")
-        partners[found[1]] = found[2].split(",")
+        partners[match[1]] = match[2].split(",")
     return WebhookConfig(_secret(env, "LINEAR_WEBHOOK_SECRET", at_least=16), partners)
+
+
+def ticket_url(desk_url: str, number: str) -> str:
+    """Returns the web address of a ticket by its number."""
+    return f"{desk_url}/tickets/{number}"
 
 
 def _text(env: Mapping[str, str], name: str) -> str | None:
@@ -186,7 +205,7 @@ def _url(env: Mapping[str, str], name: str, default: str | None = None) -> str:
 
 def _key(env: Mapping[str, str], name: str) -> str | None:
     value = _text(env, name)
-    # It travels in a header, where anything else would be refused at every request and not once.
+    # A key is sent in a header, where any other character would fail at every request.
     if value is not None and not re.fullmatch(r"[\x21-\x7e]+", value):
         raise NotConfigured(f"{name} holds characters that no key has")
     return value
@@ -203,10 +222,10 @@ def _mailbox(env: Mapping[str, str], name: str) -> Mailbox | None:
     value = _text(env, name)
     if value is None:
         return None
-    found = MAILBOX.fullmatch(value)
-    if not found:
+    match = MAILBOX.fullmatch(value)
+    if not match:
         raise NotConfigured(f"{name} must be like support@example.com or Support <support@example.com>")
-    return Mailbox((found["name"] or "").strip(), found["address"] or found["bare"])
+    return Mailbox((match["name"] or "").strip(), match["address"] or match["bare"])
 
 
 def _origins(env: Mapping[str, str], name: str, default: str) -> frozenset[str]:

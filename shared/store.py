@@ -1,7 +1,7 @@
-"""The store as functions see it: PostgREST's RPCs, over one shared connection pool a process.
+"""Calls the database through PostgREST's RPCs, over one connection pool per process.
 
-Nothing is sent twice: a request whose answer was lost may have been carried out, and only its sender can
-know whether to repeat it, with the same Idempotency-Key.
+Nothing is retried: a request whose answer was lost may have been carried out. Only the client can decide to
+repeat it, with the same Idempotency-Key.
 """
 
 from collections.abc import Mapping
@@ -22,6 +22,7 @@ CONNECTIONS = 64
 
 @cache
 def client() -> Client:
+    """Returns the process's HTTP client."""
     return (
         ClientBuilder()
         .connect_timeout(timedelta(seconds=2))
@@ -41,25 +42,25 @@ def client() -> Client:
 async def rpc(
     name: str, arguments: Mapping[str, Any], *, token: str | None = None, as_service: bool = False
 ) -> bytes:
-    """Call a function of the database as the owner of the token, as nobody, or as the service.
+    """Calls a database function with a person's token, with the anonymous key, or as the service.
 
-    Returns the JSON object it answered with, as it came; raises what errors.from_store makes of the rest.
-    Arguments that are None are left to the function's own defaults.
+    Returns the JSON object of the answer, as bytes. Arguments that are None get the function's own defaults.
+    Raises the Problem that errors.from_store makes of another status, Unavailable without an answer.
     """
-    given = {argument: value for argument, value in arguments.items() if value is not None}
-    request = client().post(f"{config().rest_url}/rpc/{name}").body_bytes(to_json(given))
+    body = to_json({name: value for name, value in arguments.items() if value is not None})
+    request = client().post(f"{config().rest_url}/rpc/{name}").body_bytes(body)
     request.headers({"Content-Type": "application/json", **_credentials(token, as_service)})
     try:
-        status, body = await _send(request)
+        status, answer = await _send(request)
     except PyreqwestError as error:
         raise Unavailable(f"{name}: {type(error).__name__}") from None
     if status != 200:
-        raise from_store(status, body)
-    return body
+        raise from_store(status, answer)
+    return answer
 
 
 async def get(url: str, token: str | None) -> tuple[int, bytes]:
-    """One of Auth's own addresses: status and body."""
+    """Gets an address of Supabase Auth: status and body. Raises AuthUnavailable without an answer."""
     headers = {"apikey": config().anon_key} | ({"Authorization": f"Bearer {token}"} if token else {})
     try:
         return await _send(client().get(url).headers(headers))
@@ -73,7 +74,7 @@ async def _send(request: RequestBuilder) -> tuple[int, bytes]:
 
 
 def _credentials(token: str | None, as_service: bool) -> dict[str, str]:
-    """The project's key goes along always; one of the older kind is a JWT, and nobody's bearer token too."""
+    """Returns the headers with the project's key. A key that is a JWT is also the default bearer token."""
     key = config().secret_key if as_service else config().anon_key
     if key is None:
         raise NotConfigured("SUPABASE_SECRET_KEY is not set")

@@ -14,21 +14,31 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from deploy.local.functions import load_functions, run_function
-from deploy.local.migrations import Connection, apply_migrations
-from deploy.local.ports import Ports, free_ports
-from deploy.local.postgres import Database, DefaultPrivileges, make_platform, run_postgres
-from deploy.local.stack import Settings, run_stack
 from deploy.setup import __main__ as setup
-from tests.cast import Client, NewPerson, Person, RunningStack
-from tests.cloud import PROJECT, Cloud, Result, SetUp, key_file, serving
+from local.functions import load_functions, run_function
+from local.migrations import Connection, apply_migrations
+from local.people import Client, NewPerson, Person, RunningStack
+from local.ports import Ports, free_ports
+from local.postgres import Database, DefaultPrivileges, make_platform, run_postgres
+from local.stack import Settings, run_stack
+from tests.deploy.google.google_apis import PROJECT, Cloud, Result, SetUp, key_file, serving
+from tests.deploy.google.project import Project
 from tests.linear import Linear
-from tests.project import Project
+from tests.payloads import file
+
+HERE = Path(__file__).parent
+FIRST = ("local", "store")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that look at what the others have left come last."""
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    """Parts that list everybody or everything come first, tests of what the others have left come last."""
+
+    def place(item: pytest.Item) -> int:
+        if item.get_closest_marker("last"):
+            return 2
+        return 0 if item.path.relative_to(HERE).parts[0] in FIRST else 1
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
@@ -105,6 +115,12 @@ def api(stack: RunningStack) -> Iterator[Client]:
 
 
 @pytest.fixture
+def ticket(api: Client, customer: Person) -> str:
+    """The number of a ticket that the customer has filed."""
+    return str(file(api(customer))["ticket_number"])
+
+
+@pytest.fixture
 def rest(stack: RunningStack) -> Iterator[Client]:
     """PostgREST behind the gateway as somebody's own client calls it."""
     with ExitStack() as clients:
@@ -120,11 +136,11 @@ def rest(stack: RunningStack) -> Iterator[Client]:
 
 @pytest.fixture
 def linear(stack: RunningStack, db: Connection) -> Iterator[Linear]:
-    """Linear's double with nothing in it, nothing on its way there, and nothing left afterwards of what it was told to do."""
-    double = Linear(stack.stack.linear_url, stack.keys.linear_key)
+    """Provides an empty fake of Linear, with an empty outbox before and after."""
+    fake = Linear(stack.stack.linear_url, stack.keys.linear_key)
 
     def begin_anew() -> None:
-        double.reset()
+        fake.reset()
         db.execute(
             "update private.outbox set state = 'done', payload = null where channel = 'linear' and state <> 'done'"
         )
@@ -133,7 +149,7 @@ def linear(stack: RunningStack, db: Connection) -> Iterator[Linear]:
         )
 
     begin_anew()
-    yield double
+    yield fake
     begin_anew()
 
 
@@ -208,7 +224,7 @@ def set_up(
 ) -> SetUp:
     """Set the project up, with arguments and with variables changed or, where None, left out."""
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", setup_env["GOOGLE_APPLICATION_CREDENTIALS"])
-    monkeypatch.setattr(setup, "PAUSE", 0.01)
+    monkeypatch.setattr(setup, "POLL_BACKOFF_S", 0.01)
 
     def run(*arguments: str, **changes: str | None) -> Result:
         env = {name: value for name, value in {**setup_env, **changes}.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Linear's double as tests see it: through its API, as an engineer on its page, and behind its back."""
+"""Drives the fake of Linear: through its API, its page and its control endpoints."""
 
 import json
 import threading
@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from deploy.local.linear.seed import stable_id
+from local.linear.seed import stable_id
 
 Row = dict[str, Any]
 ENG = stable_id("team ENG")
@@ -21,80 +21,82 @@ CREATE = "mutation($input: IssueCreateInput!) { issueCreate(input: $input) { iss
 
 
 def state_id(name: str, team: str = "ENG") -> str:
-    """A workflow state's id; it outlives resets."""
+    """Returns a workflow state's id, which is stable across resets."""
     return stable_id(f"state {team} {name}")
 
 
 class Linear:
+    """Calls the fake under one key."""
+
     def __init__(self, url: str, key: str) -> None:
         self.url = url
         self.key = key
         self._client = httpx.Client(base_url=url, timeout=10, trust_env=False)
 
     def call(self, query: str, key: str | None = None, **variables: Any) -> httpx.Response:
-        """A call as any client makes it."""
+        """Makes a call and returns the raw response."""
         headers = {"Authorization": self.key if key is None else key}
         return self._client.post("/graphql", json={"query": query, "variables": variables}, headers=headers)
 
     def data(self, query: str, **variables: Any) -> Row:
-        """What a call gives that has to succeed."""
+        """Makes a call that must succeed and returns its data."""
         answer = self.call(query, **variables).json()
         assert "errors" not in answer, answer
         data: Row = answer["data"]
         return data
 
     def create(self, title: str = "The export does nothing", **more: Any) -> Row:
-        """A new issue's id and identifier."""
+        """Creates an issue and returns its id and identifier."""
         made: Row = self.data(CREATE, input={"teamId": ENG, "title": title, **more})["issueCreate"]["issue"]
         return made
 
     def records(self, kind: str) -> list[Row]:
-        """Everything that is kept of a kind (Issue, Comment, Attachment, …), whatever faults are set."""
+        """Returns all rows of a kind (Issue, Comment, Attachment, …), unaffected by faults."""
         rows: list[Row] = self._client.get("/control/records").raise_for_status().json()[kind]
         return rows
 
     def comments(self, issue_id: str) -> list[str]:
-        """The texts under an issue."""
+        """Returns the texts of an issue's comments."""
         return [row["body"] for row in self.records("Comment") if row["issueId"] == issue_id]
 
     def state(self, issue_id: str) -> str:
-        """The name of the state that an issue is in."""
+        """Returns the name of an issue's state."""
         [issue] = [row for row in self.records("Issue") if row["id"] == issue_id]
         [state] = [row for row in self.records("WorkflowState") if row["id"] == issue["stateId"]]
         return str(state["name"])
 
     def hook(self, url: str, **more: Any) -> str:
-        """A webhook of one's own, and the secret that it is signed with."""
+        """Creates a webhook and returns its signing secret."""
         given = {"url": url, "resourceTypes": ["Issue", "Comment"], "allPublicTeams": True, **more}
         made: Row = self.data(HOOK, input=given)["webhookCreate"]["webhook"]
         return str(made["secret"])
 
     def reset(self) -> None:
-        """Forget issues, faults and counters."""
+        """Removes issues, faults and counters."""
         self._client.delete("/control/records").raise_for_status()
 
     @contextmanager
     def failing(self, *rules: Row, **settings: Any) -> Iterator[None]:
-        """Follow these rules for a while; deploy/local/linear/faults.py says which there are."""
+        """Injects faults for the length of a block; local/linear/faults.py defines the rules."""
         self._client.put("/control/faults", json={"rules": rules, **settings}).raise_for_status()
         try:
             yield
         finally:
             self._client.delete("/control/faults").raise_for_status()
 
-    def told(self) -> Row:
-        """The plan of faults, and how often what was called and injected under it."""
-        counted: Row = self._client.get("/control/faults").json()
-        return counted
+    def counters(self) -> Row:
+        """Returns the plan of faults and the counters of calls, faults and webhooks."""
+        report: Row = self._client.get("/control/faults").json()
+        return report
 
     def act(self, identifier: str, action: str, **fields: str) -> None:
-        """Do as an engineer does on the issue's page: `state`, `comments`, `delete`, `restore`."""
+        """Submits a form of the issue's page: `state`, `comments`, `delete`, `restore`."""
         answer = self._client.post(f"/issue/{identifier}/{action}", data=fields)
         assert answer.status_code == 303, answer.text
 
 
 class Listener:
-    """Who webhooks go to: keeps what comes, and answers with one status after the other (200 when they are used up)."""
+    """Receives webhooks and responds with one status after another, then with 200."""
 
     def __init__(self, *statuses: int) -> None:
         self.heard: list[tuple[Message, bytes]] = []
@@ -110,7 +112,7 @@ class Listener:
         self._server.server_close()
 
     def wait(self, count: int) -> list[Row]:
-        """The first so many that have come."""
+        """Waits for that many webhooks and returns their bodies."""
         deadline = time.monotonic() + 5
         while len(self.heard) < count:
             assert time.monotonic() < deadline, f"heard {len(self.heard)} of {count}"
@@ -129,4 +131,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *about: object) -> None:
-        """Not on the tests' output."""
+        """Keeps the log off the tests' output."""

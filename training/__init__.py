@@ -1,1 +1,1 @@
-"""Learns the classifier of shared/triage.model from tickets of one's own: `make train`."""
+"""Trains the classifier of shared/triage/triage.model from labelled tickets: `make train`."""

@@ -1,4 +1,4 @@
-"""Figures: plain stratified five-fold, each fold judged by shared.triage itself with a model learned from the others."""
+"""Measures by stratified five-fold: shared.triage decides each fold with a model trained on the others."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,18 +7,18 @@ import numpy as np
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 from sklearn.model_selection import StratifiedKFold
 
-from shared.classifier import Model, unpack
-from shared.rules import rules
-from shared.triage import Said, Verdict, judge
+from shared.triage.classifier import Model, unpack
+from shared.triage.rules import rules
+from shared.triage.verdict import Said, Verdict, judge
 from training.learning import learn
-from training.rows import Row
+from training.rows import Example
 
 FOLDS = 5
 SEED = 0
 BINS = 10
 SECURITY = "security_concern"
 QUESTION = "feature_question"
-# Plain keyword matching by substrings, to compare with; the first list that matches decides, and what none matches is a question.
+# The baseline: plain substrings. The first list that matches decides; without a match it is a question.
 KEYWORDS = {
     SECURITY: ("unauthorized", "fraud", "hacked", "suspicious", "security concern"),
     "banking_issue": ("transfer failed", "deposit", "withdrawal", "account locked", "balance wrong"),
@@ -29,47 +29,52 @@ KEYWORDS = {
 Figures = dict[str, Any]
 
 
-def held_out(rows: Sequence[Row]) -> list[Verdict]:
-    """A verdict for every row, by a model that has not seen it."""
+def cross_validate(rows: Sequence[Example]) -> list[Verdict]:
+    """Returns a verdict for every row, by a model that was not trained on it."""
     labels = [row.category for row in rows]
     verdicts: dict[int, Verdict] = {}
     for train, test in StratifiedKFold(FOLDS, shuffle=True, random_state=SEED).split(labels, labels):
-        learned = unpack(learn([rows[i] for i in train]))
-        verdicts |= dict(zip(test, judged(learned, [rows[i] for i in test]), strict=True))
+        model = unpack(learn([rows[i] for i in train]))
+        verdicts |= dict(zip(test, decide_all(model, [rows[i] for i in test]), strict=True))
     return [verdicts[i] for i in range(len(rows))]
 
 
-def judged(learned: Model, rows: Sequence[Row]) -> list[Verdict]:
-    return [judge([Said("customer", row.text)], rules(), learned) for row in rows]
+def decide_all(model: Model, rows: Sequence[Example]) -> list[Verdict]:
+    """Returns the verdict of a model on every row."""
+    return [judge([Said("customer", row.text)], rules(), model) for row in rows]
 
 
-def by_keywords(text: str) -> str:
-    said = text.lower()
-    return next((name for name, words in KEYWORDS.items() if any(word in said for word in words)), QUESTION)
+def guess_by_keywords(text: str) -> str:
+    """Returns the category that plain keyword matching names."""
+    lowered = text.lower()
+    return next(
+        (name for name, words in KEYWORDS.items() if any(word in lowered for word in words)), QUESTION
+    )
 
 
-def figures(rows: Sequence[Row], guesses: Sequence[str]) -> Figures:
-    """Macro-F1 over the categories of the rows, and precision, recall, F1 and number of rows of each."""
+def figures(rows: Sequence[Example], guesses: Sequence[str]) -> Figures:
+    """Returns macro-F1, and by category precision, recall, F1 and number of rows."""
     names = sorted({row.category for row in rows})
     labels = [row.category for row in rows]
-    each = precision_recall_fscore_support(labels, guesses, labels=names, zero_division=0)
+    scores = precision_recall_fscore_support(labels, guesses, labels=names, zero_division=0)
     return {
         "macro_f1": round(
             float(f1_score(labels, guesses, labels=names, average="macro", zero_division=0)), 4
         ),
         "categories": {
             name: [
-                round(float(each[0][i]), 3),
-                round(float(each[1][i]), 3),
-                round(float(each[2][i]), 3),
-                int(each[3][i]),
+                round(float(scores[0][i]), 3),
+                round(float(scores[1][i]), 3),
+                round(float(scores[2][i]), 3),
+                int(scores[3][i]),
             ]
             for i, name in enumerate(names)
         },
     }
 
 
-def figures_of(rows: Sequence[Row], verdicts: Sequence[Verdict]) -> Figures:
+def measure(rows: Sequence[Example], verdicts: Sequence[Verdict]) -> Figures:
+    """Adds calibration error and share of escalations by category to the figures."""
     right = [verdict.category == row.category for row, verdict in zip(rows, verdicts, strict=True)]
     return figures(rows, [verdict.category or "" for verdict in verdicts]) | {
         "ece": calibration_error([verdict.confidence for verdict in verdicts], right),
@@ -88,7 +93,7 @@ def figures_of(rows: Sequence[Row], verdicts: Sequence[Verdict]) -> Figures:
 
 
 def calibration_error(confidences: Sequence[float], right: Sequence[bool]) -> float:
-    """Expected calibration error in ten bins: how far confidence is from the share that is right."""
+    """Returns the expected calibration error in ten bins, between confidence and share of right ones."""
     bins = np.minimum((np.array(confidences) * BINS).astype(int), BINS - 1)
     gaps = np.bincount(bins, np.array(right, float) - np.array(confidences), minlength=BINS)
     return round(float(np.abs(gaps).sum() / len(right)), 4)

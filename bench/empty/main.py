@@ -1,4 +1,4 @@
-"""An async function that does nothing: what the framework costs by itself."""
+"""Does nothing, to measure the cost of the framework alone."""
 
 import functions_framework.aio
 from starlette.requests import Request

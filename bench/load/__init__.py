@@ -1,4 +1,4 @@
-"""Load from many clients at once, made by autocannon in a process of its own."""
+"""Generates load from many clients with autocannon, in its own process."""
 
 import json
 import subprocess
@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from bench.figures import NotMeasured
-from deploy.local.part import necessities
-from tests.cast import Person
+from local.people import Person
+from local.process import necessities
 
 SCRIPT = Path(__file__).with_name("load.mjs")
 
 
 @dataclass(frozen=True)
-class Ask:
-    """One request; a body is sent as JSON."""
+class Request:
+    """Describes one request; its body is sent as JSON."""
 
     method: str
     path: str
@@ -25,8 +25,8 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Load:
-    """What came of it; times are in milliseconds as the clients saw them."""
+class LoadResult:
+    """Holds a run's rate and count, and the clients' times in milliseconds."""
 
     per_second: float
     sent: int
@@ -34,13 +34,18 @@ class Load:
     p99: float
 
 
-def load(url: str, asks: Sequence[Ask], *, clients: int, seconds: float) -> Load:
-    """Send the requests again and again over `clients` connections, each in its own share of them; NotMeasured on any failure."""
-    if len(asks) < clients:
+def load(url: str, requests: Sequence[Request], *, clients: int, seconds: float) -> LoadResult:
+    """Repeats the requests, divided over `clients` connections; raises NotMeasured for a failure."""
+    if len(requests) < clients:
         raise ValueError(f"{clients} clients need {clients} requests or more")
-    order = {"url": url, "connections": clients, "seconds": seconds, "requests": [_wire(ask) for ask in asks]}
+    order = {
+        "url": url,
+        "connections": clients,
+        "seconds": seconds,
+        "requests": [_as_json(request) for request in requests],
+    }
     command = ["node", str(SCRIPT)]
-    ran = subprocess.run(
+    process = subprocess.run(
         command,
         input=json.dumps(order),
         capture_output=True,
@@ -48,21 +53,21 @@ def load(url: str, asks: Sequence[Ask], *, clients: int, seconds: float) -> Load
         timeout=seconds + 60,
         env=necessities(),
     )
-    if ran.returncode != 0:
-        raise NotMeasured(f"the load generator failed: {ran.stderr[-500:]}")
-    found = json.loads(ran.stdout)
-    if found["errors"] or set(found["statuses"]) - {"200", "201"} or not found["sent"]:
-        raise NotMeasured(f"{url}{asks[0].path} answered {found['statuses']}, {found['errors']} errors")
-    times = found["milliseconds"]
-    return Load(found["sent"] / found["seconds"], found["sent"], times["p50"], times["p99"])
+    if process.returncode != 0:
+        raise NotMeasured(f"the load generator failed: {process.stderr[-500:]}")
+    report = json.loads(process.stdout)
+    if report["errors"] or set(report["statuses"]) - {"200", "201"} or not report["sent"]:
+        raise NotMeasured(f"{url}{requests[0].path} answered {report['statuses']}, {report['errors']} errors")
+    times = report["milliseconds"]
+    return LoadResult(report["sent"] / report["seconds"], report["sent"], times["p50"], times["p99"])
 
 
 def bearer(person: Person) -> dict[str, str]:
-    """The header that says who asks."""
+    """Returns the header with a person's token."""
     return {"Authorization": f"Bearer {person.token}"}
 
 
-def _wire(ask: Ask) -> dict[str, Any]:
-    body = {} if ask.body is None else {"body": json.dumps(ask.body)}
-    kind = {} if ask.body is None else {"Content-Type": "application/json"}
-    return {"method": ask.method, "path": ask.path, "headers": kind | ask.headers, **body}
+def _as_json(request: Request) -> dict[str, Any]:
+    body = {} if request.body is None else {"body": json.dumps(request.body)}
+    kind = {} if request.body is None else {"Content-Type": "application/json"}
+    return {"method": request.method, "path": request.path, "headers": kind | request.headers, **body}

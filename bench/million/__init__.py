@@ -1,21 +1,21 @@
-"""A desk with many tickets: the SQL that fills it, and who asks."""
+"""Fills a stack with many tickets, and names its people."""
 
 import hashlib
 from pathlib import Path
 from uuid import UUID
 
-from bench.desk import Desk
-from deploy.local.postgres import SUPERUSER
-from deploy.local.stack import Say
-from tests.cast import Person
+from bench.stack import BenchStack
+from local.people import Person
+from local.postgres import SUPERUSER
+from local.stack import Say
 
 FOLDER = Path(__file__).parent
 
 
-def run_script(desk: Desk, name: str, say: Say, **settings: object) -> None:
-    """Run <name>.sql as one transaction, with bench.<setting> set."""
+def run_script(target: BenchStack, name: str, say: Say, **settings: object) -> None:
+    """Runs <name>.sql in one transaction, with bench.<setting> set."""
     say(f"{name}.sql")
-    with desk.stack.database.connect() as connection, connection.transaction():
+    with target.stack.database.connect() as connection, connection.transaction():
         for setting, value in {
             "statement_timeout": 0,
             "work_mem": "128MB",
@@ -27,16 +27,16 @@ def run_script(desk: Desk, name: str, say: Say, **settings: object) -> None:
         connection.execute((FOLDER / f"{name}.sql").read_bytes())
 
 
-def fill(desk: Desk, tickets: int, say: Say) -> None:
-    """People and so many tickets, as an hour later."""
-    run_script(desk, "people", say)
-    run_script(desk, "tickets", say, tickets=tickets)
-    settle(desk)
+def fill(target: BenchStack, tickets: int, say: Say) -> None:
+    """Creates people and tickets, and settles the tables."""
+    run_script(target, "people", say)
+    run_script(target, "tickets", say, tickets=tickets)
+    settle(target)
 
 
-def settle(desk: Desk) -> None:
-    """What autovacuum and the checkpointer would have done by and by."""
-    with desk.stack.database.connect(SUPERUSER) as connection:
+def settle(target: BenchStack) -> None:
+    """Does the work that autovacuum and the checkpointer would do over time."""
+    with target.stack.database.connect(SUPERUSER) as connection:
         connection.execute("set statement_timeout = 0")
         for table in (
             "public.support_tickets",
@@ -49,7 +49,10 @@ def settle(desk: Desk) -> None:
         connection.execute("checkpoint")
 
 
-def somebody(desk: Desk, name: str) -> Person:
-    """Who is called that in people.sql: customer-0 with 120,000 tickets, customer-77 with 44, agent-1, agent-46 of a branch."""
+def person_named(target: BenchStack, name: str) -> Person:
+    """Returns a person of people.sql.
+
+    customer-0 has 120,000 tickets and customer-77 has 44; agent-46 belongs to a branch, agent-1 does not.
+    """
     digest = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
-    return desk.person(UUID(digest), f"{name}@example.com")
+    return target.person(UUID(digest), f"{name}@example.com")

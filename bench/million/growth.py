@@ -1,17 +1,17 @@
-"""How lists and full text grow with the tickets: 10,000, 100,000, a million."""
+"""Measures how lists and full text grow with 10,000, 100,000 and a million tickets."""
 
 from statistics import median
 
-from bench.desk import Desk
 from bench.figures import Line
-from bench.million import somebody
-from bench.million.asking import Arguments, asking_as, call_of
+from bench.million import person_named
 from bench.million.lists import cursor_at
+from bench.million.rpc_client import Arguments, as_sql, client_of
 from bench.plans import keep_plans
-from deploy.local.stack import Say
+from bench.stack import BenchStack
+from local.stack import Say
 
 REQUESTS = 25
-ASKED: dict[str, Arguments] = {
+QUERIES: dict[str, Arguments] = {
     "list, first page": {},
     "list, deep page": {},
     "list, status": {"status": ["open"]},
@@ -27,33 +27,33 @@ PEOPLE = {"agent": "agent-1", "customer": "customer-0"}
 Times = dict[str, float]
 
 
-def measure_one(desk: Desk, size: int, say: Say) -> Times:
-    """Milliseconds of each request, by what and by whom; the deep page begins a tenth of all tickets further on."""
+def measure_one(target: BenchStack, size: int, say: Say) -> Times:
+    """Returns milliseconds by query and role. The deep page starts after a tenth of all tickets."""
     say(f"growth, at {size:,} tickets")
     times = {}
-    for who, name in PEOPLE.items():
-        person = somebody(desk, name)
-        deep = cursor_at(desk, size // 10, person if who == "customer" else None)
-        asking = asking_as(desk, person)
-        for what, usual in ASKED.items():
-            arguments = {"cursor": deep} if what == "list, deep page" else usual
-            asking.answer("list_tickets", arguments)
-            times[f"{what}, {who}"] = median(
-                asking.milliseconds("list_tickets", arguments) for _ in range(REQUESTS)
+    for role, name in PEOPLE.items():
+        person = person_named(target, name)
+        deep = cursor_at(target, size // 10, person if role == "customer" else None)
+        client = client_of(target, person)
+        for what, default in QUERIES.items():
+            arguments = {"cursor": deep} if what == "list, deep page" else default
+            client.call("list_tickets", arguments)
+            times[f"{what}, {role}"] = median(
+                client.time_call("list_tickets", arguments) for _ in range(REQUESTS)
             )
-            call = call_of("list_tickets", arguments)
-            keep_plans(desk.stack.database, f"{size} {what}, {who}", "authenticated", person, call)
+            call = as_sql("list_tickets", arguments)
+            keep_plans(target.stack.database, f"{size} {what}, {role}", "authenticated", person, call)
     return times
 
 
-def lines(found: dict[int, Times]) -> list[Line]:
-    """A line for each request: the largest desk's time against the smallest's."""
-    smallest, largest = min(found), max(found)
+def lines(measured: dict[int, Times]) -> list[Line]:
+    """Returns a line per query: the time with the most tickets against that with the fewest."""
+    smallest, largest = min(measured), max(measured)
     return [
         Line(
             f"{what}: {largest:,} tickets / {smallest:,}",
-            found[largest][what] / found[smallest][what],
-            detail="; ".join(f"{size:,}: {times[what]:.1f} ms" for size, times in sorted(found.items())),
+            measured[largest][what] / measured[smallest][what],
+            detail="; ".join(f"{size:,}: {times[what]:.1f} ms" for size, times in sorted(measured.items())),
         )
-        for what in found[largest]
+        for what in measured[largest]
     ]

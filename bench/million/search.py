@@ -1,14 +1,14 @@
-"""Full text, for words that everybody uses, some, few and nobody."""
+"""Measures full text for common, rare and absent words."""
 
 from statistics import median, quantiles
 
-from bench.desk import Desk
 from bench.figures import Bar, Line
-from bench.million import somebody
-from bench.million.asking import Arguments, asking_as, call_of
+from bench.million import person_named
+from bench.million.rpc_client import Arguments, as_sql, client_of
 from bench.plans import keep_plans
 from bench.processes import cpu_seconds
-from deploy.local.stack import Say
+from bench.stack import BenchStack
+from local.stack import Say
 
 REQUESTS = 15
 WORDS = {
@@ -43,53 +43,56 @@ PEOPLE = {
 }
 
 
-def measure_search(desk: Desk, when: str, say: Say) -> list[Line]:
-    """p95 and worst over all words, for each who asks; `when` tells the burst from before."""
+def measure_search(target: BenchStack, when: str, say: Say) -> list[Line]:
+    """Returns p95 and worst time over all words, by role; `when` labels lines after the burst."""
     words: dict[str, Arguments] = {name: {"q": q} for name, q in WORDS.items()}
     lines = []
-    for who in PEOPLE:
-        say(f"full text as {who}{when}")
+    for role in PEOPLE:
+        say(f"full text as {role}{when}")
         lines += _lines(
-            f"full text, {who}{when}",
-            *_times(desk, who, words, when),
+            f"full text, {role}{when}",
+            *_times(target, role, words, when),
             Bar("at most", 50),
             Bar("at most", 250),
         )
         lines += _lines(
-            f"full text with filters, {who}{when}", *_times(desk, who, FILTERED, when), None, None
+            f"full text with filters, {role}{when}", *_times(target, role, FILTERED, when), None, None
         )
     return lines
 
 
 def _times(
-    desk: Desk, who: str, asked: dict[str, Arguments], when: str
+    target: BenchStack, role: str, queries: dict[str, Arguments], when: str
 ) -> tuple[dict[str, list[float]], float]:
-    """Milliseconds of every request, first and second pages alike, by what was asked; and PostgreSQL's CPU for one of them."""
-    postgres = desk.process("postgres")
+    """Returns milliseconds of first and second pages by query, and PostgreSQL's CPU time a request."""
+    postgres = target.process("postgres")
     used = 0.0
-    person = somebody(desk, PEOPLE[who])
-    asking = asking_as(desk, person)
+    person = person_named(target, PEOPLE[role])
+    client = client_of(target, person)
     times = {}
-    for name, arguments in asked.items():
-        asking.answer("list_tickets", arguments)
-        second = asking.answer("list_tickets", arguments)["next_cursor"]
+    for name, arguments in queries.items():
+        client.call("list_tickets", arguments)
+        second = client.call("list_tickets", arguments)["next_cursor"]
         pages = [arguments, {**arguments, "cursor": second}] if second else [arguments]
         before = cpu_seconds(postgres)
-        times[name] = [asking.milliseconds("list_tickets", page) for _ in range(REQUESTS) for page in pages]
+        times[name] = [client.time_call("list_tickets", page) for _ in range(REQUESTS) for page in pages]
         used += cpu_seconds(postgres) - before
-        call = call_of("list_tickets", arguments)
-        keep_plans(desk.stack.database, f"search {who}, {name}{when}", "authenticated", person, call)
+        call = as_sql("list_tickets", arguments)
+        keep_plans(target.stack.database, f"search {role}, {name}{when}", "authenticated", person, call)
     return times, 1000 * used / sum(map(len, times.values()))
 
 
 def _lines(
     what: str, times: dict[str, list[float]], cpu: float, p95: Bar | None, worst: Bar | None
 ) -> list[Line]:
-    every = [each for of_one in times.values() for each in of_one]
+    samples = [time for by_query in times.values() for time in by_query]
     slowest = max(times, key=lambda name: max(times[name]))
     typical = max(times, key=lambda name: median(times[name]))
-    detail = f"median {median(every):.1f} ms; slowest: {typical}, {median(times[typical]):.1f} ms; CPU of PostgreSQL {cpu:.1f} ms"
+    detail = (
+        f"median {median(samples):.1f} ms; slowest: {typical}, {median(times[typical]):.1f} ms;"
+        f" CPU of PostgreSQL {cpu:.1f} ms"
+    )
     return [
-        Line(f"{what}: p95", quantiles(every, n=20)[-1], "ms", p95, detail, minor=p95 is None),
-        Line(f"{what}: worst", max(every), "ms", worst, slowest, minor=worst is None),
+        Line(f"{what}: p95", quantiles(samples, n=20)[-1], "ms", p95, detail, minor=p95 is None),
+        Line(f"{what}: worst", max(samples), "ms", worst, slowest, minor=worst is None),
     ]

@@ -1,4 +1,4 @@
-"""What the triage of conversations costs: a call of ai-escalation/analyze, and what its model adds to a cold start."""
+"""The cost of triage: a call of ai-escalation/analyze, and the model's share of a cold start."""
 
 import random
 import shutil
@@ -8,23 +8,23 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
-from bench.desk import Desk, running_desk
 from bench.figures import Bar, Line, Skipped
-from bench.load import Ask, bearer, load
-from bench.parts.coldstart import Start, Started, cold_start, start_of
+from bench.load import Request, bearer, load
+from bench.parts.coldstart import ColdStart, StartTime, cold_start, start_of
 from bench.processes import cpu_seconds
-from bench.rounds import interleaved, ratios
-from deploy.local.functions import load_functions
-from deploy.local.part import ROOT
-from deploy.local.stack import Say
+from bench.rounds import interleave, ratios
+from bench.stack import BenchStack, run_bench_stack
 from deploy.table import Function
+from local.functions import load_functions
+from local.process import ROOT
+from local.stack import Say
 
 MESSAGES = 200
 CONVERSATIONS = 40
 ROUNDS = 5
 COLD_ROUNDS = 16
-SECONDS = 3.0
-SAID = {
+LOAD_S = 3.0
+MESSAGES_BY_ROLE = {
     "user": (
         "I was charged twice for order {n} and the second payment is still pending on my card",
         "it still says that the delivery to my address failed, although somebody was at home all day",
@@ -39,9 +39,11 @@ SAID = {
         "Thank you. Please sign out, close the app, and sign in again with the link that we send you.",
     ),
 }
-# Stands where the model stands: the same names, and nothing behind them.
+# Replaces the verdict's module: the same names without a model.
 NO_MODEL = """
 from typing import NamedTuple
+
+LONGEST_MESSAGE = 4_000
 
 
 class Said(NamedTuple):
@@ -64,20 +66,20 @@ def triage(conversation: object) -> Verdict:
 
 
 def measure(say: Say) -> list[Line]:
-    """CPU time of the function's process a call, everything included; cold starts with the model and without."""
+    """Measures CPU time a call of the function's process, and cold starts with and without the model."""
     function = _function()
-    with running_desk() as desk:
+    with run_bench_stack() as target:
         say(f"analyses of {MESSAGES} messages")
-        costs = _costs(desk, say)
-        whole = start_of(desk, function, _ask(desk, random.Random(0), 6))
-        with _without_model(desk, whole) as without:
-            sides: dict[str, Callable[[], Started]] = {
+        costs = _costs(target, say)
+        whole = start_of(target, function, _request(target, random.Random(0), 6))
+        with _without_model(target, whole) as without:
+            sides: dict[str, Callable[[], StartTime]] = {
                 "with": lambda: cold_start(whole),
                 "without": lambda: cold_start(without),
             }
             for side in sides.values():
                 side()
-            rounds = interleaved(COLD_ROUNDS, sides, say)
+            rounds = interleave(COLD_ROUNDS, sides, say)
     return [
         Line(f"analyze, {MESSAGES} messages, CPU", median(costs), "ms", Bar("below", 20), "", tuple(costs)),
         _growth(rounds),
@@ -85,58 +87,61 @@ def measure(say: Say) -> list[Line]:
 
 
 def _function() -> Function:
-    found = [function for function in load_functions() if function.name == "ai-escalation"]
-    if not found or not (ROOT / "shared" / "triage.py").exists():
-        raise Skipped("there is no function ai-escalation with shared/triage.py yet")
-    return found[0]
+    functions = [function for function in load_functions() if function.name == "ai-escalation"]
+    if not functions or not (ROOT / "shared" / "triage" / "verdict.py").exists():
+        raise Skipped("there is no function ai-escalation with shared/triage/verdict.py yet")
+    return functions[0]
 
 
-def _costs(desk: Desk, say: Say) -> list[float]:
-    """CPU milliseconds a call, by round; one client, no conversation twice in a row."""
+def _costs(target: BenchStack, say: Say) -> list[float]:
+    """Returns CPU milliseconds a call, by round; one client, no conversation twice in a row."""
     rng = random.Random(1)
-    asks = [_ask(desk, rng, MESSAGES) for _ in range(CONVERSATIONS)]
-    with desk.function("ai-escalation") as (url, part):
-        load(url, asks, clients=1, seconds=1)
+    requests = [_request(target, rng, MESSAGES) for _ in range(CONVERSATIONS)]
+    with target.function("ai-escalation") as (url, part):
+        load(url, requests, clients=1, seconds=1)
 
         def call_cost() -> float:
             before = cpu_seconds(part.process.pid)
-            done = load(url, asks, clients=1, seconds=SECONDS)
-            return 1000 * (cpu_seconds(part.process.pid) - before) / done.sent
+            result = load(url, requests, clients=1, seconds=LOAD_S)
+            return 1000 * (cpu_seconds(part.process.pid) - before) / result.sent
 
-        return [each["analyze"] for each in interleaved(ROUNDS, {"analyze": call_cost}, say)]
+        return [costs["analyze"] for costs in interleave(ROUNDS, {"analyze": call_cost}, say)]
 
 
-def _ask(desk: Desk, rng: random.Random, length: int) -> Ask:
-    [person] = desk.people(1)
+def _request(target: BenchStack, rng: random.Random, length: int) -> Request:
+    [person] = target.people(1)
     roles = ["user", "assistant"] * (length // 2)
     messages = [
-        {"role": role, "content": rng.choice(SAID[role]).format(n=rng.randrange(3, 99_999))} for role in roles
+        {"role": role, "content": rng.choice(MESSAGES_BY_ROLE[role]).format(n=rng.randrange(3, 99_999))}
+        for role in roles
     ]
-    return Ask("POST", "/analyze", bearer(person), {"messages": messages})
+    return Request("POST", "/analyze", bearer(person), {"messages": messages})
 
 
 @contextmanager
-def _without_model(desk: Desk, start: Start) -> Iterator[Start]:
-    """The same function, staged elsewhere over a copy of shared/ in which triage is empty."""
-    stage = desk.home / "without-model"
+def _without_model(target: BenchStack, start: ColdStart) -> Iterator[ColdStart]:
+    """Stages the same function over a copy of shared/ with an empty verdict."""
+    stage = target.home / "without-model"
     shutil.copytree(
-        ROOT / "shared", stage / "shared", ignore=shutil.ignore_patterns("triage*", "__pycache__")
+        ROOT / "shared",
+        stage / "shared",
+        ignore=shutil.ignore_patterns("triage.model", "verdict.py", "__pycache__"),
     )
-    (stage / "shared" / "triage.py").write_text(NO_MODEL)
+    (stage / "shared" / "triage" / "verdict.py").write_text(NO_MODEL)
     source = Path(shutil.copy(start.source, stage / "main.py"))
     yield replace(start, source=source, env=start.env | {"PYTHONPATH": str(stage)})
 
 
-def _growth(rounds: list[dict[str, Started]]) -> Line:
-    times = {side: [each[side].milliseconds for each in rounds] for side in ("with", "without")}
-    ratio, each = ratios(times["with"], times["without"])
+def _growth(rounds: list[dict[str, StartTime]]) -> Line:
+    times = {side: [starts[side].milliseconds for starts in rounds] for side in ("with", "without")}
+    ratio, samples = ratios(times["with"], times["without"])
     detail = f"{median(times['with']):.0f} ms : {median(times['without']):.0f} ms"
-    grown = tuple(100 * (one - 1) for one in each)
+    growth = tuple(100 * (sample - 1) for sample in samples)
     return Line(
         "cold start of ai-escalation, growth by the model",
         100 * (ratio - 1),
         "%",
         Bar("below", 10),
         detail,
-        grown,
+        growth,
     )

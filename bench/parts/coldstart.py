@@ -13,21 +13,21 @@ from statistics import median
 from tempfile import TemporaryFile
 from uuid import UUID
 
-from bench.desk import EMPTY, Desk, running_desk
 from bench.figures import FOLDER, Bar, Line, NotMeasured
-from bench.load import Ask, bearer
+from bench.load import Request, bearer
 from bench.processes import cpu_seconds
-from bench.rounds import interleaved, ratios
-from deploy.local.functions import address, load_functions, serving_command
-from deploy.local.part import ROOT, necessities
-from deploy.local.ports import free_ports
-from deploy.local.stack import Say
+from bench.rounds import interleave, ratios
+from bench.stack import EMPTY, BenchStack, run_bench_stack
 from deploy.table import Function
-from tests.cast import RunningStack
+from local.functions import address, load_functions, serving_command
+from local.people import RunningStack
+from local.ports import free_ports
+from local.process import ROOT, necessities
+from local.stack import Say
 
 ROUNDS = 12
 IMPORT_TIME = re.compile(r"^import time: +(?P<own>\d+) \| +(?P<all>\d+) \| *(?P<name>\S+)$", re.MULTILINE)
-PATIENCE = 30
+START_TIMEOUT_S = 30
 BARS = {"create-ticket": Bar("at most", 1.6)}
 TICKET = {
     "issue_type": "support",
@@ -43,43 +43,43 @@ CHAT = [{"role": "user", "content": "Where is my order?"}]
 
 
 @dataclass(frozen=True)
-class Start:
-    """A function to be started: its interpreter's arguments are made for each start, with a port of its own."""
+class ColdStart:
+    """Describes a function to start; each start gets its own port."""
 
     source: Path
     entry_point: str
     env: dict[str, str]
-    first: Ask
+    first: Request
 
 
 @dataclass(frozen=True)
-class Started:
-    """How long the first 200 took, and the CPU time until then."""
+class StartTime:
+    """Holds the time and the CPU time until the first 200."""
 
     milliseconds: float
     cpu_milliseconds: float
 
 
 def measure(say: Say) -> list[Line]:
-    """Every function against the empty one; what each spends on imports goes to build/bench/imports-<name>.txt."""
-    with running_desk() as desk:
-        starts = {"empty": Start(EMPTY, "empty", {}, Ask("POST", "/", body={}))}
-        asks = _first_asks(desk)
+    """Compares every function with the empty one; writes import times to build/bench/imports-<name>.txt."""
+    with run_bench_stack() as target:
+        starts = {"empty": ColdStart(EMPTY, "empty", {}, Request("POST", "/", body={}))}
+        requests = _first_requests(target)
         for function in load_functions():
-            if function.is_private or function.name in asks:
-                starts[function.name] = start_of(desk, function, asks.get(function.name))
+            if function.is_private or function.name in requests:
+                starts[function.name] = start_of(target, function, requests.get(function.name))
             else:
                 say(f"{function.name} is left out: nothing here knows a request that it answers with 200")
         starts = {name: start for name, start in starts.items() if _starts(name, start, say)}
-        rounds = interleaved(ROUNDS, {name: _turn(start) for name, start in starts.items()}, say)
+        rounds = interleave(ROUNDS, {name: _turn(start) for name, start in starts.items()}, say)
         for name, start in starts.items():
             say(f"imports of {name}")
             _write_imports(name, start)
     return [_line(rounds, name) for name in starts if name != "empty"]
 
 
-def _starts(name: str, start: Start, say: Say) -> bool:
-    """Whether its first answer is a 200; leaves the compiled modules behind, as a deployment does."""
+def _starts(name: str, start: ColdStart, say: Say) -> bool:
+    """Tells whether the first answer is a 200; leaves compiled modules behind, as a deployment does."""
     try:
         cold_start(start)
     except NotMeasured as failure:
@@ -90,40 +90,40 @@ def _starts(name: str, start: Start, say: Say) -> bool:
     return True
 
 
-def start_of(desk: Desk, function: Function, first: Ask | None = None) -> Start:
-    """A function of the table; a private one is asked as Cloud Scheduler asks it."""
+def start_of(target: BenchStack, function: Function, first: Request | None = None) -> ColdStart:
+    """Describes a function of the table; a private one gets the request of Cloud Scheduler."""
     if first is None:
-        token = RunningStack(desk.stack).identity_token(address(function, desk.stack.environment))
-        first = Ask("POST", "/", {"Authorization": f"Bearer {token}"}, {})
-    return Start(function.source, function.name.replace("-", "_"), desk.environment(function), first)
+        token = RunningStack(target.stack).identity_token(address(function, target.stack.environment))
+        first = Request("POST", "/", {"Authorization": f"Bearer {token}"}, {})
+    return ColdStart(function.source, function.name.replace("-", "_"), target.environment(function), first)
 
 
-def cold_start(start: Start, *options: str, errors: int = subprocess.DEVNULL) -> Started:
-    """Start it, ask until it listens, and wait for its 200; NotMeasured if anything else comes back."""
+def cold_start(start: ColdStart, *options: str, errors: int = subprocess.DEVNULL) -> StartTime:
+    """Starts a function and waits for its first answer; raises NotMeasured unless it is a 200."""
     [port] = free_ports(1)
     command = serving_command(start.source, start.entry_point, port, *options)
     env = {**necessities(), "PYTHONPATH": str(ROOT), **start.env}
-    began = time.perf_counter()
+    start_time = time.perf_counter()
     process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=errors)
     try:
         status, answer = _first_answer(port, start.first, process)
-        took = Started(1000 * (time.perf_counter() - began), 1000 * cpu_seconds(process.pid))
+        result = StartTime(1000 * (time.perf_counter() - start_time), 1000 * cpu_seconds(process.pid))
     finally:
         process.terminate()
         process.wait()
     if status != 200:
         raise NotMeasured(f"the first answer of {start.entry_point} is {status}: {answer[:300]!r}")
-    return took
+    return result
 
 
-def _first_answer(port: int, ask: Ask, process: "subprocess.Popen[bytes]") -> tuple[int, bytes]:
-    deadline = time.monotonic() + PATIENCE
-    body = None if ask.body is None else json.dumps(ask.body)
+def _first_answer(port: int, request: Request, process: "subprocess.Popen[bytes]") -> tuple[int, bytes]:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    body = None if request.body is None else json.dumps(request.body)
     headers = {"Content-Type": "application/json"} if body else {}
     while process.poll() is None and time.monotonic() < deadline:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_TIMEOUT_S)
         try:
-            connection.request(ask.method, ask.path, body, headers | ask.headers)
+            connection.request(request.method, request.path, body, headers | request.headers)
             response = connection.getresponse()
             return response.status, response.read()
         except ConnectionRefusedError:
@@ -133,50 +133,51 @@ def _first_answer(port: int, ask: Ask, process: "subprocess.Popen[bytes]") -> tu
     raise NotMeasured(f"nothing answered on port {port}; process status {process.poll()}")
 
 
-def _first_asks(desk: Desk) -> dict[str, Ask]:
-    """The first request of each public function, by somebody with a ticket."""
-    [person] = desk.people(1)
-    agent = desk.agent()
-    with desk.stack.database.connect() as connection:
+def _first_requests(target: BenchStack) -> dict[str, Request]:
+    """Builds the first request of each public function, from a customer with a ticket."""
+    [person] = target.people(1)
+    agent = target.agent()
+    with target.stack.database.connect() as connection:
         [ticket] = connection.execute(
             "insert into public.support_tickets (customer_id, issue_type, category, subject, description)"
-            " values (%s, 'support', 'technical', 'Wrong address', 'The order shows my former one.') returning ticket_number",
+            " values (%s, 'support', 'technical', 'Wrong address', 'The order shows my former one.')"
+            " returning ticket_number",
             (person.id,),
         ).fetchone() or [None]
     return {
-        "create-ticket": Ask("POST", "/", bearer(person), {"payload": TICKET}),
-        "list-tickets": Ask("GET", "/", bearer(person)),
-        "add-message": Ask("POST", f"/{ticket}", bearer(person), {"body": "It still does."}),
-        "admin-update": Ask("PATCH", f"/{ticket}", bearer(agent), {"note": "Looked at."}),
-        "ai-escalation": Ask("POST", "/analyze", bearer(person), {"messages": CHAT}),
-        "receive-webhook": _signed(COMMENT, desk.stack.keys.linear_webhook_secret),
+        "create-ticket": Request("POST", "/", bearer(person), {"payload": TICKET}),
+        "list-tickets": Request("GET", "/", bearer(person)),
+        "add-message": Request("POST", f"/{ticket}", bearer(person), {"body": "It still does."}),
+        "admin-update": Request("PATCH", f"/{ticket}", bearer(agent), {"note": "Looked at."}),
+        "ai-escalation": Request("POST", "/analyze", bearer(person), {"messages": CHAT}),
+        "receive-webhook": _signed(COMMENT, target.stack.keys.linear_webhook_secret),
     }
 
 
-def _signed(event: Mapping[str, object], secret: str) -> Ask:
-    """As Linear sends it."""
+def _signed(event: Mapping[str, object], secret: str) -> Request:
+    """Builds a webhook as Linear sends it."""
     body = {**event, "webhookTimestamp": int(time.time() * 1000)}
     signature = hmac.new(secret.encode(), json.dumps(body).encode(), "sha256").hexdigest()
-    return Ask("POST", "/linear", {"Linear-Signature": signature, "Linear-Delivery": "the first"}, body)
+    return Request("POST", "/linear", {"Linear-Signature": signature, "Linear-Delivery": "the first"}, body)
 
 
-def _turn(start: Start) -> Callable[[], Started]:
+def _turn(start: ColdStart) -> Callable[[], StartTime]:
     return lambda: cold_start(start)
 
 
-def _line(rounds: list[dict[str, Started]], name: str) -> Line:
-    times = {side: [each[side].milliseconds for each in rounds] for side in (name, "empty")}
-    cpu = {side: median(each[side].cpu_milliseconds for each in rounds) for side in (name, "empty")}
-    ratio, each = ratios(times[name], times["empty"])
+def _line(rounds: list[dict[str, StartTime]], name: str) -> Line:
+    times = {side: [starts[side].milliseconds for starts in rounds] for side in (name, "empty")}
+    cpu = {side: median(starts[side].cpu_milliseconds for starts in rounds) for side in (name, "empty")}
+    ratio, samples = ratios(times[name], times["empty"])
     detail = (
         f"{median(times[name]):.0f} ms : {median(times['empty']):.0f} ms;"
         f" CPU {cpu[name]:.0f} ms : {cpu['empty']:.0f} ms"
     )
-    return Line(f"cold start, {name} / empty function", ratio, "x", BARS.get(name), detail, each)
+    return Line(f"cold start, {name} / empty function", ratio, "x", BARS.get(name), detail, samples)
 
 
-def _write_imports(name: str, start: Start) -> None:
-    """The modules that take longest to import, without and with what they import in turn: the best of three."""
+def _write_imports(name: str, start: ColdStart) -> None:
+    """Writes the slowest imports, each by itself and with its own imports: the best of three runs."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     runs = [_import_times(start) for _ in range(3)]
     best = {module: min(run[module] for run in runs if module in run) for module in runs[0]}
@@ -188,10 +189,10 @@ def _write_imports(name: str, start: Start) -> None:
     (FOLDER / f"imports-{name}.txt").write_text(text)
 
 
-def _import_times(start: Start) -> dict[str, tuple[int, int]]:
-    """Microseconds by module: its own, and with what it imports in turn."""
+def _import_times(start: ColdStart) -> dict[str, tuple[int, int]]:
+    """Returns microseconds by module: by itself, and with its own imports."""
     with TemporaryFile() as errors:
         cold_start(start, "-X", "importtime", errors=errors.fileno())
         errors.seek(0)
-        found = IMPORT_TIME.finditer(errors.read().decode())
-    return {module["name"]: (int(module["own"]), int(module["all"])) for module in found}
+        modules = IMPORT_TIME.finditer(errors.read().decode())
+    return {module["name"]: (int(module["own"]), int(module["all"])) for module in modules}

@@ -1,36 +1,36 @@
 """A million tickets: lists, full text, single tickets and the sweep."""
 
-from bench.desk import running_desk
 from bench.figures import Line
 from bench.million import fill, growth, run_script, single
 from bench.million.lists import measure_lists
 from bench.million.search import measure_search
 from bench.million.sweep import measure_sweep
-from deploy.local.stack import Say
+from bench.stack import run_bench_stack
+from local.stack import Say
 
 TICKETS = 1_000_000
 
 
 def measure(say: Say) -> list[Line]:
-    """What is read and written on desks of four sizes, then the sweep on one of its own: there every ticket is open."""
-    grown: dict[int, growth.Times] = {}
-    with running_desk() as small, running_desk() as desk:
+    """Measures reads and writes at four sizes, then the sweep on a stack with only open tickets."""
+    times: dict[int, growth.Times] = {}
+    with run_bench_stack() as small, run_bench_stack() as target:
         fill(small, 1_000, say)
-        fill(desk, 100_000, say)
-        grown[100_000] = growth.measure_one(desk, 100_000, say)
-        singles = single.measure({1_000: small, 100_000: desk}, say)
-    with running_desk() as small, running_desk() as desk:
+        fill(target, 100_000, say)
+        times[100_000] = growth.measure_one(target, 100_000, say)
+        singles = single.measure({1_000: small, 100_000: target}, say)
+    with run_bench_stack() as small, run_bench_stack() as target:
         fill(small, 10_000, say)
-        grown[10_000] = growth.measure_one(small, 10_000, say)
-        fill(desk, TICKETS, say)
-        run_script(desk, "without_rls", say)
-        grown[TICKETS] = growth.measure_one(desk, TICKETS, say)
-        lines = growth.lines(grown) + measure_lists(desk, say)
-        lines += measure_search(desk, "", say)
-        run_script(desk, "burst", say)
-        lines += measure_search(desk, ", after a burst without the word", say)
+        times[10_000] = growth.measure_one(small, 10_000, say)
+        fill(target, TICKETS, say)
+        run_script(target, "without_rls", say)
+        times[TICKETS] = growth.measure_one(target, TICKETS, say)
+        lines = growth.lines(times) + measure_lists(target, say)
+        lines += measure_search(target, "", say)
+        run_script(target, "burst", say)
+        lines += measure_search(target, ", after a burst without the word", say)
         # Last on these desks, because it writes.
-        singles += single.measure({10_000: small, TICKETS: desk}, say)
-    with running_desk() as desk:
-        lines += measure_sweep(desk, say)
+        singles += single.measure({10_000: small, TICKETS: target}, say)
+    with run_bench_stack() as target:
+        lines += measure_sweep(target, say)
     return lines + singles

@@ -6,31 +6,32 @@ from dataclasses import dataclass
 from functools import partial
 from statistics import median
 
-from bench.desk import Desk, running_desk
 from bench.figures import Bar, Line
-from bench.load import Ask, Load, bearer, load
+from bench.load import LoadResult, Request, bearer, load
 from bench.processes import cpu_seconds, memory_megabytes
-from bench.rounds import interleaved, ratios
-from deploy.local.stack import Say
-from tests.cast import Person
+from bench.rounds import interleave, ratios
+from bench.stack import BenchStack, run_bench_stack
+from local.people import Person
+from local.stack import Say
 
 PEOPLE = 320
 TICKETS_EACH = 25
 ROUNDS = {16: 5, 1: 3}
-SECONDS = 4.0
+LOAD_S = 4.0
 TICKET = {
     "subject": "The order shows the wrong delivery address",
-    "description": "Since this morning the order page shows my former address, although my profile has the new one. "
-    * 3,
+    "description": "Since this morning the order page shows my former address,"
+    " although my profile has the new one. " * 3,
     "category": "technical",
 }
-EARLIER = """
+EXISTING_TICKETS = """
 insert into public.support_tickets (customer_id, issue_type, category, subject, description, created_at)
-select id, 'support', 'technical', 'Subject ' || n, repeat('words of a ticket ', 20), now() - n * interval '1 hour'
+select id, 'support', 'technical', 'Subject ' || n, repeat('words of a ticket ', 20),
+  now() - n * interval '1 hour'
 from auth.users, generate_series(1, %s) as n
 """
-# The table of the tickets without anything around it: the same columns, checks, indexes and foreign keys; no trigger, no
-# policy, no function in front. Its numbers come from a bare sequence.
+# A bare table of tickets: the same columns, checks, indexes and foreign keys, but no trigger, policy or
+# function. A sequence gives the numbers.
 BARE_TABLE = """
 create table public.bare_tickets (like public.support_tickets including all);
 create sequence public.bare_numbers;
@@ -45,37 +46,37 @@ grant usage on schema private to authenticated;
 grant execute on function private.is_email(text) to authenticated;
 notify pgrst, 'reload schema'
 """
-# What the caller of the RPC gets to know.
+# The fields of the RPC's answer.
 RETURNED = "?select=id,ticket_number,issue_type,status,priority,category,created_at"
 
 
 @dataclass(frozen=True)
 class Side:
-    """One way to do it: where, what is asked, and the processes that work on it."""
+    """Describes one side of a comparison: address, requests, and the processes that serve them."""
 
     url: str
-    asks: Sequence[Ask]
+    requests: Sequence[Request]
     processes: dict[str, int]
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One side's turn in a round; CPU in milliseconds a request, by process."""
+    """Holds one side's turn in a round; CPU in milliseconds a request, by process."""
 
-    load: Load
+    load: LoadResult
     cpu: dict[str, float]
 
 
 def measure(say: Say) -> list[Line]:
-    """With 16 clients and with one; ratios first, then what each side did by itself."""
-    with running_desk() as desk, ExitStack() as started:
-        sides = _sides(desk, started)
+    """Measures with 16 clients and with one; returns ratios first, then each side's absolute figures."""
+    with run_bench_stack() as target, ExitStack() as started:
+        sides = _sides(target, started)
         say(f"{PEOPLE} people, {TICKETS_EACH} tickets each; warming up")
         for side in sides.values():
-            load(side.url, side.asks, clients=16, seconds=2)
-        found = {clients: _rounds(sides, clients, say) for clients in ROUNDS}
+            load(side.url, side.requests, clients=16, seconds=2)
+        turns_by_clients = {clients: _rounds(sides, clients, say) for clients in ROUNDS}
         memory = {name: _function_memory(side) for name, side in sides.items()}
-    busy = found[16]
+    busy = turns_by_clients[16]
     lines = [
         _ratio(busy, "create-ticket", "create RPC", Bar("at least", 0.7)),
         _ratio(busy, "create RPC", "bare insert", Bar("at least", 0.7)),
@@ -83,53 +84,55 @@ def measure(say: Say) -> list[Line]:
         _ratio(busy, "create-ticket", "empty function"),
         _ratio(busy, "list-tickets", "empty function"),
     ]
-    for clients, turns in found.items():
+    for clients, turns in turns_by_clients.items():
         lines += [_absolute(turns[name], name, clients, memory[name]) for name in turns]
     return lines
 
 
-def _sides(desk: Desk, started: ExitStack) -> dict[str, Side]:
-    people = desk.people(PEOPLE)
-    with desk.stack.database.connect() as connection:
-        connection.execute(EARLIER, (TICKETS_EACH,))
+def _sides(target: BenchStack, started: ExitStack) -> dict[str, Side]:
+    people = target.people(PEOPLE)
+    with target.stack.database.connect() as connection:
+        connection.execute(EXISTING_TICKETS, (TICKETS_EACH,))
         connection.execute(BARE_TABLE)
         connection.execute("vacuum analyze")
-    create, create_part = started.enter_context(desk.function("create-ticket"))
-    lists, lists_part = started.enter_context(desk.function("list-tickets"))
-    empty, empty_part = started.enter_context(desk.empty_function())
-    store = {"PostgREST": desk.process("postgrest"), "PostgreSQL": desk.process("postgres")}
-    rest = desk.stack.rest_url
-    filed = filing(people)
+    create, create_part = started.enter_context(target.function("create-ticket"))
+    lists, lists_part = started.enter_context(target.function("list-tickets"))
+    empty, empty_part = started.enter_context(target.empty_function())
+    store = {"PostgREST": target.process("postgrest"), "PostgreSQL": target.process("postgres")}
+    rest = target.stack.rest_url
+    filings = filing_requests(people)
     return {
-        "create-ticket": Side(create, filed, {"function": create_part.process.pid, **store}),
+        "create-ticket": Side(create, filings, {"function": create_part.process.pid, **store}),
         "create RPC": Side(
-            rest, _asks(people, "POST", "/rpc/create_ticket", {"issue_type": "support", **TICKET}), store
+            rest, _requests(people, "POST", "/rpc/create_ticket", {"issue_type": "support", **TICKET}), store
         ),
         "bare insert": Side(rest, [_bare_insert(person) for person in people], store),
-        "list-tickets": Side(lists, _asks(people, "GET", "/"), {"function": lists_part.process.pid, **store}),
-        "list RPC": Side(rest, _asks(people, "POST", "/rpc/list_tickets", {}), store),
-        "empty function": Side(empty, filed, {"function": empty_part.process.pid}),
+        "list-tickets": Side(
+            lists, _requests(people, "GET", "/"), {"function": lists_part.process.pid, **store}
+        ),
+        "list RPC": Side(rest, _requests(people, "POST", "/rpc/list_tickets", {}), store),
+        "empty function": Side(empty, filings, {"function": empty_part.process.pid}),
     }
 
 
-def filing(people: Sequence[Person]) -> list[Ask]:
-    """Each person's request to create-ticket."""
-    return _asks(people, "POST", "/", {"payload": {"issue_type": "support", **TICKET}})
+def filing_requests(people: Sequence[Person]) -> list[Request]:
+    """Builds each person's request to create-ticket."""
+    return _requests(people, "POST", "/", {"payload": {"issue_type": "support", **TICKET}})
 
 
-def _asks(people: Sequence[Person], method: str, path: str, body: object = None) -> list[Ask]:
-    return [Ask(method, path, bearer(person), body) for person in people]
+def _requests(people: Sequence[Person], method: str, path: str, body: object = None) -> list[Request]:
+    return [Request(method, path, bearer(person), body) for person in people]
 
 
-def _bare_insert(person: Person) -> Ask:
-    """The row that the RPC writes for this person."""
-    given = {"customer_id": str(person.id), "requester_email": person.email, "issue_type": "support"}
+def _bare_insert(person: Person) -> Request:
+    """Builds the insert of the row that the RPC would write for this person."""
+    row = {"customer_id": str(person.id), "requester_email": person.email, "issue_type": "support"}
     headers = {
         **bearer(person),
         "Prefer": "return=representation",
         "Accept": "application/vnd.pgrst.object+json",
     }
-    return Ask("POST", "/bare_tickets" + RETURNED, headers, given | TICKET | {"priority": "medium"})
+    return Request("POST", "/bare_tickets" + RETURNED, headers, row | TICKET | {"priority": "medium"})
 
 
 def _rounds(sides: dict[str, Side], clients: int, say: Say) -> dict[str, list[Turn]]:
@@ -137,15 +140,15 @@ def _rounds(sides: dict[str, Side], clients: int, say: Say) -> dict[str, list[Tu
         name: partial(_turn, side, clients) for name, side in sides.items()
     }
     say(f"{clients} client{'s' if clients > 1 else ''}")
-    rounds = interleaved(ROUNDS[clients], turns, say)
-    return {name: [each[name] for each in rounds] for name in sides}
+    rounds = interleave(ROUNDS[clients], turns, say)
+    return {name: [turns_of_round[name] for turns_of_round in rounds] for name in sides}
 
 
 def _turn(side: Side, clients: int) -> Turn:
     before = {name: cpu_seconds(pid) for name, pid in side.processes.items()}
-    done = load(side.url, side.asks, clients=clients, seconds=SECONDS)
+    result = load(side.url, side.requests, clients=clients, seconds=LOAD_S)
     used = {name: cpu_seconds(pid) - before[name] for name, pid in side.processes.items()}
-    return Turn(done, {name: 1000 * seconds / done.sent for name, seconds in used.items()})
+    return Turn(result, {name: 1000 * seconds / result.sent for name, seconds in used.items()})
 
 
 def _function_memory(side: Side) -> float | None:
@@ -155,9 +158,9 @@ def _function_memory(side: Side) -> float | None:
 
 def _ratio(turns: dict[str, list[Turn]], above: str, below: str, bar: Bar | None = None) -> Line:
     rates = {name: [turn.load.per_second for turn in turns[name]] for name in (above, below)}
-    ratio, each = ratios(rates[above], rates[below])
+    ratio, samples = ratios(rates[above], rates[below])
     detail = f"{median(rates[above]):,.0f}/s : {median(rates[below]):,.0f}/s"
-    return Line(f"{above} / {below}, 16 clients", ratio, "x", bar, detail, each)
+    return Line(f"{above} / {below}, 16 clients", ratio, "x", bar, detail, samples)
 
 
 def _absolute(turns: list[Turn], name: str, clients: int, memory: float | None) -> Line:

@@ -1,22 +1,22 @@
-"""What the functions are compared with: programs of a virtual environment of their own."""
+"""Runs the programs that the functions are compared with, in their own virtual environment."""
 
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 from bench.figures import FOLDER, NotMeasured
-from deploy.local.part import ROOT, necessities
+from local.process import ROOT, necessities
 
 CODE = ROOT / "bench" / "peer"
 PROGRAMS = FOLDER / "peer" / "bin"
 
 
 def run_python(*arguments: str | Path, env: Mapping[str, str], seconds: float = 120) -> str:
-    """Its interpreter with these arguments, to its end: what it printed. NotMeasured when it failed."""
+    """Runs the interpreter with these arguments and returns its output; raises NotMeasured for a failure."""
     command: list[str | Path] = [PROGRAMS / "python", *arguments]
-    ran = subprocess.run(
+    process = subprocess.run(
         command, env={**necessities(), **env}, capture_output=True, text=True, timeout=seconds
     )
-    if ran.returncode != 0:
-        raise NotMeasured(f"{' '.join(map(str, arguments))} failed: {ran.stderr[-500:]}")
-    return ran.stdout
+    if process.returncode != 0:
+        raise NotMeasured(f"{' '.join(map(str, arguments))} failed: {process.stderr[-500:]}")
+    return process.stdout

@@ -1,6 +1,6 @@
-"""The sweep as one would write it first: every open ticket is fetched as an object, and those that are late are changed.
+"""Implements the sweep naively: fetches every open ticket as an object and changes the late ones.
 
-Run in the virtual environment of what is compared with; DATABASE_URL names the database, and the table is public.loop_tickets.
+Runs in the peer's virtual environment. DATABASE_URL names the database; the table is public.loop_tickets.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 WINDOWS = {"urgent": 2, "high": 4, "medium": 24, "low": 48}
 
 
-class Ticket(SQLModel, table=True):  # type: ignore[misc, call-arg]
-    """What a ticket's page shows."""
+class LoopTicket(SQLModel, table=True):  # type: ignore[misc, call-arg]
+    """Maps the columns that a ticket's page shows."""
 
     __tablename__ = "loop_tickets"
     __table_args__ = {"schema": "public"}
@@ -39,11 +39,13 @@ class Ticket(SQLModel, table=True):  # type: ignore[misc, call-arg]
 
 
 async def escalate_late(session: AsyncSession) -> list[str]:
-    """The numbers of the tickets that waited for longer than their priority allows, which are escalated now."""
+    """Escalates the tickets that exceed the window of their priority; returns their numbers."""
     now = datetime.now(UTC)
-    found = await session.exec(select(Ticket).where(Ticket.status == "open", Ticket.escalated == False))  # noqa: E712
+    open_tickets = await session.exec(
+        select(LoopTicket).where(LoopTicket.status == "open", LoopTicket.escalated == False)  # noqa: E712
+    )
     late = []
-    for ticket in found.all():
+    for ticket in open_tickets.all():
         if now - ticket.created_at > timedelta(hours=WINDOWS[ticket.priority]):
             ticket.escalated = True
             ticket.escalated_at = now

@@ -1,9 +1,8 @@
-"""django-helpdesk as its manual has it run, with everything left out that its API does not need.
+"""Configures django-helpdesk by its manual, without anything that its API does not need.
 
-Why that is fair to it: debugging is off, connections to the database are kept, a request is one
-transaction (its own way is a commit for every statement, which is slower), no middleware runs, no mail is composed (there
-are no templates for any) nor sent, and people are known by a token, which is one indexed query, where its default of
-passwords would hash one for every request. Its queue has no escalation and no custom fields. What is left is its own work.
+Every choice favours it: no debugging, persistent database connections, no middleware and no mail. A request
+is one transaction; the default commits each statement, which is slower. Tokens cost one indexed query, where
+passwords would cost a hash per request. Its queue has no escalation and no custom fields.
 """
 
 import os

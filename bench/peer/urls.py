@@ -1,4 +1,4 @@
-"""The addresses of the peer: all that django-helpdesk has."""
+"""Routes the peer: all addresses of django-helpdesk."""
 
 from django.urls import include, path
 

@@ -1,5 +1,5 @@
-"""Sets a Google Cloud project up for the desk, as often as one likes: what is as it should be stays untouched.
+"""Sets a Google Cloud project up for Supadesk, idempotently.
 
-Every part reads what there is and yields the changes that are missing, one at a time, so that a part sees what the
-parts before it have made. `--plan` only tells of them.
+Each part reads the current state and yields missing changes one at a time, so that it sees what earlier parts
+created. `--plan` only prints them.
 """

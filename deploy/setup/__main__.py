@@ -1,6 +1,6 @@
-"""python -m deploy.setup: makes what is missing in a Google Cloud project, and tells of each change.
+"""Makes the missing changes in a Google Cloud project and prints each: `python -m deploy.setup`.
 
-Values of secrets come from the environment or are asked for, and are never shown.
+Values of secrets come from the environment or a prompt, and are never printed.
 """
 
 import argparse
@@ -18,15 +18,15 @@ from google.api_core.exceptions import GoogleAPICallError, RetryError
 from google.auth.exceptions import GoogleAuthError
 
 from deploy import names
-from deploy.setup.desk import Desk, changes, deployed
 from deploy.setup.federation import Repository, provider_path
 from deploy.setup.google import Google
+from deploy.setup.project import ProjectSettings, changes, deployed
 from deploy.setup.secrets import (
     GENERATED,
-    Refused,
+    InvalidSecrets,
     add_version,
     all_secrets,
-    checked,
+    clean,
     current_value,
     gather,
     require_complete,
@@ -36,17 +36,17 @@ from deploy.table import DeployError, Function, read_table
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 ENDPOINT = "https://{service}.googleapis.com"
-# Seconds that Google may take until what was made is seen everywhere, and those between two looks.
-PATIENCE, PAUSE = 180, 2
+# A change takes Google a while to propagate.
+PROPAGATION_TIMEOUT_S, POLL_BACKOFF_S = 180, 2
 
 
 def main(arguments: list[str], env: Mapping[str, str]) -> int:
-    """0 when the project is as it should be, 1 and a sentence when it could not be brought there."""
+    """Sets a project up; returns the exit status and prints the reason of a failure."""
     options = _options(arguments, env)
     try:
         cloud = _connect(options, env)
         if options.intake:
-            return _tell_intake(cloud)
+            return _print_intake_sql(cloud)
         if options.rotate:
             return _rotate(cloud, options.rotate, env)
         return _set_up(cloud, options, env)
@@ -58,74 +58,75 @@ def main(arguments: list[str], env: Mapping[str, str]) -> int:
 
 
 def _set_up(cloud: Google, options: argparse.Namespace, env: Mapping[str, str]) -> int:
-    desk = Desk(read_table(), options.scheduler_region, _repository(options))
-    # Before anything is changed there is nothing to wait for.
-    looking = replace(cloud, patience=0)
-    values = gather(looking, desk.functions, env, lambda name: _ask(name, options.plan))
+    settings = ProjectSettings(read_table(), options.scheduler_region, _repository(options))
+    # Without changes there is no propagation to wait for.
+    read_only = replace(cloud, propagation_timeout_s=0)
+    values = gather(read_only, settings.functions, env, lambda name: _ask(name, options.plan))
     try:
-        require_complete(looking, desk.functions, values)
-    except Refused as refusal:
+        require_complete(read_only, settings.functions, values)
+    except InvalidSecrets as problem:
         if not options.plan:
             raise
-        print(f"To be settled first: {refusal}")
-    cloud, made = (looking if options.plan else cloud), 0
-    for change in changes(cloud, desk, values):
-        print(change.says, flush=True)
-        made += 1
+        print(f"To be settled first: {problem}")
+    cloud, count = (read_only if options.plan else cloud), 0
+    for change in changes(cloud, settings, values):
+        print(change.description, flush=True)
+        count += 1
         if not options.plan:
-            change.make()
-    print(f"{made} {'to make' if options.plan else 'made'}" if made else "Nothing to change")
-    _tell_what_is_left(cloud, desk, values)
+            change.apply()
+    print(f"{count} {'to make' if options.plan else 'made'}" if count else "Nothing to change")
+    _print_next_steps(cloud, settings, values)
     return 0
 
 
 def _rotate(cloud: Google, name: str, env: Mapping[str, str]) -> int:
     functions = read_table()
     if name not in all_secrets(functions):
-        raise Refused(f"{name} is none of the secrets: {', '.join(all_secrets(functions))}")
+        raise InvalidSecrets(f"{name} is none of the secrets: {', '.join(all_secrets(functions))}")
     require_secret(cloud, name)
-    given = env.get(name) or (secrets.token_urlsafe(32) if name in GENERATED else _ask(name))
-    value = checked(name, given)
+    value = env.get(name) or (secrets.token_urlsafe(32) if name in GENERATED else _ask(name))
+    value = clean(name, value)
     if value == current_value(cloud, name):
         print(f"{name} is what it was")
         return 0
     print(f"made {add_version(cloud, name, value).partition('/secrets/')[2]}")
-    _tell_redeploy(cloud, functions, [name])
+    _print_redeploy(cloud, functions, [name])
     if name in GENERATED:
-        _tell_intake_step()
+        _print_intake_step()
     return 0
 
 
-def _tell_intake(cloud: Google) -> int:
+def _print_intake_sql(cloud: Google) -> int:
     value = current_value(cloud, "INTAKE_SECRET")
     if value is None:
-        raise Refused("there is no INTAKE_SECRET yet")
+        raise InvalidSecrets("there is no INTAKE_SECRET yet")
     hashed = sha256(value.encode()).hexdigest()
     print(f"""select private.set_setting('intake_secret_sha256', '"{hashed}"');""")
     return 0
 
 
-def _tell_what_is_left(cloud: Google, desk: Desk, values: Mapping[str, str]) -> None:
-    there = deployed(cloud, desk.functions)
-    if missing := [function.name for function in desk.functions if function.name not in there]:
+def _print_next_steps(cloud: Google, settings: ProjectSettings, values: Mapping[str, str]) -> None:
+    addresses = deployed(cloud, settings.functions)
+    if missing := [function.name for function in settings.functions if function.name not in addresses]:
         print(
-            f"Not deployed yet: {', '.join(missing)}. Set up again afterwards: who may call them, and when, comes then."
+            f"Not deployed yet: {', '.join(missing)}. Set up again afterwards:"
+            " who may call them, and when, comes then."
         )
-    _tell_redeploy(cloud, desk.functions, values)
+    _print_redeploy(cloud, settings.functions, values)
     if "INTAKE_SECRET" in values:
-        _tell_intake_step()
-    if desk.repository:
+        _print_intake_step()
+    if settings.repository:
         print(f"For the workflow: provider {provider_path(cloud.number)}")
         print(f"                  account  {names.email(names.DEPLOYER_ACCOUNT, cloud.project)}")
 
 
-def _tell_redeploy(cloud: Google, functions: list[Function], changed: Iterable[str]) -> None:
-    takers = [function for function in functions if set(changed) & set(function.secrets)]
-    if there := deployed(cloud, takers):
-        print(f"They keep the version that they were deployed with; to deploy: {' '.join(there)}")
+def _print_redeploy(cloud: Google, functions: list[Function], changed: Iterable[str]) -> None:
+    users = [function for function in functions if set(changed) & set(function.secrets)]
+    if stale := deployed(cloud, users):
+        print(f"They keep the version that they were deployed with; to deploy: {' '.join(stale)}")
 
 
-def _tell_intake_step() -> None:
+def _print_intake_step() -> None:
     print('The database has to know INTAKE_SECRET: python -m deploy.setup --intake | psql "$DATABASE_URL"')
 
 
@@ -137,7 +138,13 @@ def _ask(name: str, only_plan: bool = False) -> str:
 
 def _connect(options: argparse.Namespace, env: Mapping[str, str]) -> Google:
     credentials, _ = google.auth.default(scopes=[SCOPE])
-    return Google(options.project, credentials, env.get("GOOGLE_API_ENDPOINT", ENDPOINT), PATIENCE, PAUSE)
+    return Google(
+        options.project,
+        credentials,
+        env.get("GOOGLE_API_ENDPOINT", ENDPOINT),
+        PROPAGATION_TIMEOUT_S,
+        POLL_BACKOFF_S,
+    )
 
 
 def _repository(options: argparse.Namespace) -> Repository | None:
@@ -149,12 +156,12 @@ def _options(arguments: list[str], env: Mapping[str, str]) -> argparse.Namespace
     parser = argparse.ArgumentParser(
         prog="python -m deploy.setup", description="Set a Google Cloud project up."
     )
-    does = parser.add_mutually_exclusive_group()
-    does.add_argument("--plan", action="store_true", help="only say what would be changed")
-    does.add_argument(
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--plan", action="store_true", help="only say what would be changed")
+    action.add_argument(
         "--rotate", metavar="VARIABLE", help="give a secret another value, from the environment or asked for"
     )
-    does.add_argument(
+    action.add_argument(
         "--intake", action="store_true", help="print the SQL that tells the database the intake secret's hash"
     )
     parser.add_argument(
@@ -189,7 +196,7 @@ def _region(text: str) -> str:
 
 
 def _number(text: str) -> str:
-    # Names can be taken over by somebody else once they are given up; numbers cannot.
+    # An abandoned name can be registered by another person; a number cannot.
     if not re.fullmatch(r"[0-9]{1,20}", text):
         raise argparse.ArgumentTypeError("must be the number that GitHub has for it, not its name")
     return text

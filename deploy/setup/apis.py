@@ -1,6 +1,6 @@
-"""The APIs that the desk stands on."""
+"""Enables the Google APIs that Supadesk needs."""
 
-from deploy.setup.google import Change, Changes, Google
+from deploy.setup.google import Changes, Google, PendingChange
 
 APIS = (
     "artifactregistry",
@@ -18,14 +18,14 @@ APIS = (
 
 
 def apis(google: Google) -> Changes:
-    """Switches on those that are off, all at once."""
+    """Enables the disabled APIs in one change."""
     services = f"projects/{google.project}/services"
     names = [f"{api}.googleapis.com" for api in APIS]
     query = "&".join(f"names={services}/{name}" for name in names)
     states = google.call("serviceusage", "GET", f"v1/{services}:batchGet?{query}")["services"]
-    off = sorted({state["name"].rpartition("/")[2] for state in states if state["state"] != "ENABLED"})
-    if off:
-        yield Change(f"switch on {', '.join(off)}", lambda: _enable(google, off))
+    disabled = sorted({state["name"].rpartition("/")[2] for state in states if state["state"] != "ENABLED"})
+    if disabled:
+        yield PendingChange(f"switch on {', '.join(disabled)}", lambda: _enable(google, disabled))
 
 
 def _enable(google: Google, names: list[str]) -> None:

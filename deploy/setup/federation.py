@@ -1,17 +1,18 @@
-"""Workload Identity Federation: jobs of the one GitHub repository deploy without a key that could be stolen."""
+"""Sets Workload Identity Federation up: jobs of one GitHub repository deploy without a stored key."""
 
 from typing import NamedTuple
 
 from deploy import names
-from deploy.setup.google import Change, Changes, Google, Json
+from deploy.setup.google import Changes, Google, Json, PendingChange
 
 ISSUER = "https://token.actions.githubusercontent.com"
 
 
 class Repository(NamedTuple):
-    """Who may deploy: GitHub's numbers of the repository and its owner, which no renaming moves, and the branch.
+    """Identifies the jobs that may deploy, by the repository's and its owner's numbers and the branch.
 
-    The job has to name the GitHub environment of the branch's name, so that its protection rules hold.
+    Numbers survive a renaming. The job must use the GitHub environment of the branch's name, with its
+    protection rules.
     """
 
     id: str
@@ -20,7 +21,7 @@ class Repository(NamedTuple):
 
     @property
     def condition(self) -> str:
-        """What Google demands of a token of GitHub's, in CEL."""
+        """Returns the condition on GitHub's tokens, in CEL."""
         claims = {
             "repository_id": self.id,
             "repository_owner_id": self.owner_id,
@@ -31,9 +32,9 @@ class Repository(NamedTuple):
 
 
 def federation(google: Google, repository: Repository) -> Changes:
-    """Makes the pool and the provider in it, or brings them up to date."""
+    """Creates or updates the identity pool and its provider."""
     path = pool_path(google.number)
-    yield from _there(google, path, names.IDENTITY_POOL, {"displayName": "GitHub"}, "workloadIdentityPoolId")
+    yield from _ensure(google, path, names.IDENTITY_POOL, {"displayName": "GitHub"}, "workloadIdentityPoolId")
     provider: Json = {
         "displayName": "GitHub Actions",
         "attributeMapping": {
@@ -43,7 +44,7 @@ def federation(google: Google, repository: Repository) -> Changes:
         "attributeCondition": repository.condition,
         "oidc": {"issuerUri": ISSUER},
     }
-    yield from _there(
+    yield from _ensure(
         google,
         provider_path(google.number),
         names.IDENTITY_PROVIDER,
@@ -53,46 +54,49 @@ def federation(google: Google, repository: Repository) -> Changes:
 
 
 def pool_path(project_number: str) -> str:
-    """The full name of the pool."""
+    """Returns the full name of the pool."""
     return f"projects/{project_number}/locations/global/workloadIdentityPools/{names.IDENTITY_POOL}"
 
 
 def provider_path(project_number: str) -> str:
-    """The full name of the provider, which the workflow has to be told."""
+    """Returns the full name of the provider, which the deployment workflow needs."""
     return f"{pool_path(project_number)}/providers/{names.IDENTITY_PROVIDER}"
 
 
 def principals(google: Google, repository: Repository) -> str:
-    """All jobs of the repository that the provider lets in."""
-    return f"principalSet://iam.googleapis.com/{pool_path(google.number)}/attribute.repository_id/{repository.id}"
+    """Returns the principal set of all jobs of the repository."""
+    pool = f"principalSet://iam.googleapis.com/{pool_path(google.number)}"
+    return f"{pool}/attribute.repository_id/{repository.id}"
 
 
-def _there(google: Google, path: str, label: str, wanted: Json, id_parameter: str) -> Changes:
+def _ensure(google: Google, path: str, label: str, wanted: Json, id_parameter: str) -> Changes:
     kind = "provider" if "/providers/" in path else "pool"
     current = google.find("iam", f"v1/{path}")
     if current is None:
         parent, _, name = path.rpartition("/")
         create = f"v1/{parent}?{id_parameter}={name}"
-        yield Change(f"make the identity {kind} {label}", lambda: _finish(google, "POST", create, wanted))
+        yield PendingChange(
+            f"make the identity {kind} {label}", lambda: _finish(google, "POST", create, wanted)
+        )
         return
-    # What was deleted keeps its name for thirty days and can only be brought back.
+    # A deleted pool or provider keeps its name for thirty days; until then it can only be restored.
     if current.get("state") == "DELETED":
-        yield Change(
+        yield PendingChange(
             f"bring the identity {kind} {label} back",
             lambda: _finish(google, "POST", f"v1/{path}:undelete", {}),
         )
-    different = [field for field, value in wanted.items() if not _says(current.get(field), value)]
+    differences = [field for field, value in wanted.items() if not _matches(current.get(field), value)]
     if current.get("disabled"):
-        wanted, different = wanted | {"disabled": False}, [*different, "disabled"]
-    if different:
-        update = f"v1/{path}?updateMask={','.join(different)}"
-        body = {field: wanted[field] for field in different}
-        says = f"change the identity {kind} {label}: {', '.join(different)}"
-        yield Change(says, lambda: _finish(google, "PATCH", update, body))
+        wanted, differences = wanted | {"disabled": False}, [*differences, "disabled"]
+    if differences:
+        update = f"v1/{path}?updateMask={','.join(differences)}"
+        body = {field: wanted[field] for field in differences}
+        description = f"change the identity {kind} {label}: {', '.join(differences)}"
+        yield PendingChange(description, lambda: _finish(google, "PATCH", update, body))
 
 
-def _says(current: object, wanted: object) -> bool:
-    """Whether what is there holds what is wanted; Google may have added to it."""
+def _matches(current: object, wanted: object) -> bool:
+    """Compares the fields that we set; Google may add others."""
     if isinstance(current, dict) and isinstance(wanted, dict) and "issuerUri" in wanted:
         return {key: current.get(key) for key in wanted} == wanted
     return current == wanted

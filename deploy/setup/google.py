@@ -1,4 +1,4 @@
-"""Google's REST APIs, called with the credentials that gcloud keeps on this machine."""
+"""Calls Google's REST APIs with gcloud's application default credentials."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,85 +22,85 @@ from google.auth.transport.requests import AuthorizedSession
 Json = dict[str, Any]
 T = TypeVar("T")
 
-TIMEOUT = 30  # seconds, a call
+CALL_TIMEOUT_S = 30
 
 
-class Change(NamedTuple):
-    """What is missing, in words, and what brings it about."""
+class PendingChange(NamedTuple):
+    """Holds a pending change: its description and the action."""
 
-    says: str
-    make: Callable[[], object]
+    description: str
+    apply: Callable[[], object]
 
 
-Changes = Iterator[Change]
+Changes = Iterator[PendingChange]
 
 
 @dataclass(frozen=True)
 class Google:
-    """A project, and the way to it; errors are those of google.api_core.exceptions.
+    """Holds a project and the credentials for it; calls raise google.api_core.exceptions.
 
-    `patience` is for how many seconds to go on where something made a moment ago is not to be seen everywhere yet; a
-    plan makes nothing, so it has none, and takes what lies behind an API that is off for not there.
+    For `propagation_timeout_s`, calls are retried that fail because a new object is not visible everywhere
+    yet. It is 0 for a plan, which creates nothing and treats objects of a disabled API as missing.
     """
 
     project: str
     credentials: Credentials
     endpoint: str
-    patience: float
-    pause: float
+    propagation_timeout_s: float
+    backoff_s: float
 
     @cached_property
     def number(self) -> str:
-        """The project's number."""
-        # Asked of the one API that is on in every new project.
+        """Returns the project's number."""
+        # Service Usage is the one API that every new project has enabled.
         service = self.call("serviceusage", "GET", f"v1/projects/{self.project}/services/run.googleapis.com")
         return str(service["parent"]).removeprefix("projects/")
 
     def call(self, service: str, method: str, path: str, body: Json | None = None) -> Json:
-        """The answer to one request."""
-        return self.patiently(lambda: self._request(service, method, path, body), makes=method != "GET")
+        """Sends a request with retries; returns the JSON of the answer."""
+        return self.retry(lambda: self._request(service, method, path, body), creates=method != "GET")
 
     def find(self, service: str, path: str) -> Json | None:
-        """What is at this address, if anything."""
-        return self.found(lambda: self.call(service, "GET", path))
+        """Reads an object, or None if it does not exist."""
+        return self.read_optional(lambda: self.call(service, "GET", path))
 
     def finish(self, service: str, version: str, operation: Json) -> None:
-        """Wait until a long-running operation has ended."""
+        """Waits for the end of a long-running operation; raises its error."""
         if not operation.get("done"):
             path = f"{version}/{operation['name']}"
             operation = Retry(
-                predicate=lambda error: isinstance(error, _Unfinished),
-                initial=self.pause,
-                maximum=5 * self.pause,
-                timeout=max(self.patience, TIMEOUT),
-            )(lambda: self._finished(service, path))()
+                predicate=lambda error: isinstance(error, _Running),
+                initial=self.backoff_s,
+                maximum=5 * self.backoff_s,
+                timeout=max(self.propagation_timeout_s, CALL_TIMEOUT_S),
+            )(lambda: self._read_operation(service, path))()
         if error := operation.get("error"):
             raise GoogleAPICallError(error["message"])
 
-    def found(self, read: Callable[[], T]) -> T | None:
-        """What a call gives, or None where there is nothing yet."""
+    def read_optional(self, read: Callable[[], T]) -> T | None:
+        """Returns the result of a call, or None if the object does not exist or its API is disabled."""
         try:
-            return self.patiently(read)
+            return self.retry(read)
         except NotFound:
             return None
         except Forbidden as error:
-            if is_switched_off(error):
+            if is_disabled(error):
                 return None
             raise
 
-    def patiently(self, call: Callable[[], T], *, makes: bool = False) -> T:
-        """What a call gives in the end: again where the service is busy or has not heard yet of what was made."""
-        retry = Retry(
-            predicate=partial(self._passes, makes),
-            initial=self.pause,
-            maximum=5 * self.pause,
-            timeout=max(self.patience, TIMEOUT),
+    def retry(self, call: Callable[[], T], *, creates: bool = False) -> T:
+        """Retries a call while the service is busy or a new object is not visible yet."""
+        with_retry = Retry(
+            predicate=partial(self._is_transient, creates),
+            initial=self.backoff_s,
+            maximum=5 * self.backoff_s,
+            timeout=max(self.propagation_timeout_s, CALL_TIMEOUT_S),
         )
-        result: T = retry(call)()
+        result: T = with_retry(call)()
         return result
 
     def options(self, service: str) -> ClientOptions:
-        """Where Google's own clients find a service."""
+        """Returns the options with which Google's own clients reach a service."""
         return ClientOptions(api_endpoint=self.endpoint.format(service=service))
 
     @cached_property
@@ -109,35 +109,37 @@ class Google:
 
     def _request(self, service: str, method: str, path: str, body: Json | None) -> Json:
         url = f"{self.endpoint.format(service=service)}/{path}"
-        response = self._session.request(method, url, json=body, timeout=TIMEOUT)
+        response = self._session.request(method, url, json=body, timeout=CALL_TIMEOUT_S)
         if not response.ok:
             raise from_http_response(response)
         answer: Json = response.json()
         return answer
 
-    def _finished(self, service: str, path: str) -> Json:
+    def _read_operation(self, service: str, path: str) -> Json:
         operation = self.call(service, "GET", path)
         if not operation.get("done"):
-            raise _Unfinished(f"{path} takes too long")
+            raise _Running(f"{path} takes too long")
         return operation
 
-    def _passes(self, makes: bool, error: Exception) -> bool:
+    def _is_transient(self, creates: bool, error: Exception) -> bool:
         if isinstance(error, TooManyRequests | ServiceUnavailable):
             return True
-        return self.patience > 0 and (is_switched_off(error) or (makes and _is_unheard_of(error)))
+        return self.propagation_timeout_s > 0 and (
+            is_disabled(error) or (creates and _is_not_yet_visible(error))
+        )
 
 
-class _Unfinished(Exception):
-    """An operation goes on."""
+class _Running(Exception):
+    """Signals that an operation has not ended."""
 
 
-def is_switched_off(error: Exception) -> bool:
-    """Whether an API is off, or was switched on too short a while ago."""
+def is_disabled(error: Exception) -> bool:
+    """Tells whether an API is disabled, or was enabled only just now."""
     return isinstance(error, Forbidden) and error.reason == "SERVICE_DISABLED"
 
 
-def _is_unheard_of(error: Exception) -> bool:
-    # A service account that was made a moment ago may have no policy yet, and cannot be named in any.
+def _is_not_yet_visible(error: Exception) -> bool:
+    # A new service account may have no policy yet, and other policies cannot name it yet.
     return isinstance(error, NotFound) or (
         isinstance(error, BadRequest) and "does not exist" in error.message
     )

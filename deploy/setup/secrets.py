@@ -1,4 +1,4 @@
-"""Secrets: every value is a version in Secret Manager, and a function pins the version that it was deployed with."""
+"""Stores secrets as versions in Secret Manager; functions pin the version of their deployment."""
 
 import re
 import secrets
@@ -8,43 +8,43 @@ from functools import cache, partial
 from google.cloud.secretmanager_v1 import SecretManagerServiceClient
 
 from deploy import names
-from deploy.setup.google import TIMEOUT, Change, Changes, Google
+from deploy.setup.google import CALL_TIMEOUT_S, Changes, Google, PendingChange
 from deploy.table import DeployError, Function
 
 Values = Mapping[str, str]
 
-# What nobody has to think up: this side and the database are all who know it.
+# Only the functions and the database need these, so they are generated.
 GENERATED = ("INTAKE_SECRET",)
 
 
-class Refused(DeployError):
-    """What was given cannot be gone on with; nothing has been changed."""
+class InvalidSecrets(DeployError):
+    """Says which secret is missing or invalid; nothing has been changed."""
 
 
 def gather(
     google: Google, functions: list[Function], env: Values, ask: Callable[[str], str]
 ) -> dict[str, str]:
-    """The values that the environment has, and one for each secret that has none yet, as far as they are to be had.
+    """Collects values from the environment and, for secrets without a stored value, generated or from `ask`.
 
-    `ask` is told the name of a variable, and answers with its value or with nothing.
+    `ask` takes the name of a variable and returns its value, or an empty text.
     """
     variables = all_secrets(functions)
     values = {name: env[name] for name in variables if env.get(name, "").strip()}
     known = set(values) | {name for name in variables if newest_version(google, name)}
     for name in variables:
-        if name in known or _has_another(name, functions, known):
+        if name in known or _has_alternative(name, functions, known):
             continue
         value = secrets.token_urlsafe(32) if name in GENERATED else ask(name).strip()
         if value:
             values[name] = value
             known.add(name)
-    return {name: checked(name, value) for name, value in values.items()}
+    return {name: clean(name, value) for name, value in values.items()}
 
 
 def require_complete(google: Google, functions: list[Function], values: Values) -> None:
-    """Refused where a function would lack a secret, or have two of those of which it takes one."""
+    """Raises InvalidSecrets if a function would lack a secret, or have two of `one_of`."""
     known = set(values) | {name for name in all_secrets(functions) if newest_version(google, name)}
-    wants = [
+    missing = [
         name
         for name in all_secrets(functions)
         if any(
@@ -53,106 +53,118 @@ def require_complete(google: Google, functions: list[Function], values: Values) 
         )
     ]
     for function in functions:
-        given = [name for name in function.one_of if name in known]
-        if function.needs_one_of and not given:
-            wants.append("one of " + " and ".join(function.one_of))
-        if len(given) > 1:
-            raise Refused(
-                f"{function.name} takes only one of {' and '.join(given)}: leave one out of the environment, and"
-                f" delete it if it is stored (gcloud secrets delete {names.secret_id(given[-1])})"
+        alternatives = [name for name in function.one_of if name in known]
+        if function.needs_one_of and not alternatives:
+            missing.append("one of " + " and ".join(function.one_of))
+        if len(alternatives) > 1:
+            raise InvalidSecrets(
+                f"{function.name} takes only one of {' and '.join(alternatives)}: leave one out of the"
+                " environment, and delete it if it is stored"
+                f" (gcloud secrets delete {names.secret_id(alternatives[-1])})"
             )
-    if wants:
-        raise Refused(f"no value yet for {', '.join(wants)}: set it in the environment")
+    if missing:
+        raise InvalidSecrets(f"no value yet for {', '.join(missing)}: set it in the environment")
 
 
 def all_secrets(functions: Iterable[Function]) -> list[str]:
-    """The variables that are secrets, each once."""
+    """Lists the variables that are secrets, each once."""
     return list(dict.fromkeys(name for function in functions for name in function.secrets))
 
 
-def checked(name: str, value: str) -> str:
-    """A value as functions will take it."""
+def clean(name: str, value: str) -> str:
+    """Returns a value without outer whitespace; raises InvalidSecrets if no function would accept it."""
     value = value.strip()
-    # Some have a line for each of several.
+    # PARTNER_SECRETS has several lines.
     if not re.fullmatch(r"[\x20-\x7e\n]+", value):
-        raise Refused(f"{name} is empty, or holds characters that no key has")
+        raise InvalidSecrets(f"{name} is empty, or holds characters that no key has")
     if name in GENERATED and len(value) < 16:
-        raise Refused(f"{name} is shorter than 16 characters")
+        raise InvalidSecrets(f"{name} is shorter than 16 characters")
     return value
 
 
 def newest_version(google: Google, name: str) -> str | None:
-    """The newest version that can be read, by its full name, if there is one."""
+    """Returns the full name of the newest enabled version, or None."""
     parent, query = secret_path(google, name), "state:ENABLED"
-    versions = google.found(
+    versions = google.read_optional(
         lambda: list(
-            _client(google).list_secret_versions(request={"parent": parent, "filter": query}, timeout=TIMEOUT)
+            _client(google).list_secret_versions(
+                request={"parent": parent, "filter": query}, timeout=CALL_TIMEOUT_S
+            )
         )
     )
     return versions[0].name if versions else None
 
 
 def secret_versions(google: Google, values: Values) -> Changes:
-    """Makes secrets that are missing, and adds a version where the value is another than the newest version's."""
-    there = stored_secrets(google)
+    """Creates missing secrets, and adds a version for each changed value."""
+    stored = stored_secrets(google)
     for name, value in values.items():
         secret = names.secret_id(name)
-        if secret not in there:
-            yield Change(f"make the secret {secret}", partial(_make, google, secret))
+        if secret not in stored:
+            yield PendingChange(f"make the secret {secret}", partial(_create, google, secret))
         if current_value(google, name) != value:
-            yield Change(f"add a version to the secret {secret}", partial(add_version, google, name, value))
+            yield PendingChange(
+                f"add a version to the secret {secret}", partial(add_version, google, name, value)
+            )
 
 
 def stored_secrets(google: Google) -> set[str]:
-    """The ids of the desk's secrets that Secret Manager has."""
+    """Returns the ids of Supadesk's secrets in Secret Manager."""
     parent = f"projects/{google.project}"
-    every = google.found(lambda: list(_client(google).list_secrets(parent=parent, timeout=TIMEOUT))) or []
-    ids = {secret.name.rpartition("/")[2] for secret in every}
+    stored = (
+        google.read_optional(
+            lambda: list(_client(google).list_secrets(parent=parent, timeout=CALL_TIMEOUT_S))
+        )
+        or []
+    )
+    ids = {secret.name.rpartition("/")[2] for secret in stored}
     return {secret for secret in ids if secret.startswith(names.PREFIX)}
 
 
 def require_secret(google: Google, name: str) -> None:
-    """Refused where the secret has not been made yet."""
+    """Raises InvalidSecrets unless the secret exists."""
     if names.secret_id(name) not in stored_secrets(google):
-        raise Refused(
+        raise InvalidSecrets(
             f"there is no secret {names.secret_id(name)} yet: set up first, with {name} in the environment"
         )
 
 
 def current_value(google: Google, name: str) -> str | None:
-    """What the newest version holds that can be read."""
+    """Returns the value of the newest enabled version, or None."""
     version = newest_version(google, name)
     if version is None:
         return None
-    answer = google.patiently(lambda: _client(google).access_secret_version(name=version, timeout=TIMEOUT))
+    answer = google.retry(lambda: _client(google).access_secret_version(name=version, timeout=CALL_TIMEOUT_S))
     return answer.payload.data.decode()
 
 
 def add_version(google: Google, name: str, value: str) -> str:
-    """The full name of the version that now holds this value."""
+    """Adds a version with this value and returns its full name."""
     request = {"parent": secret_path(google, name), "payload": {"data": value.encode()}}
-    version = google.patiently(lambda: _client(google).add_secret_version(request=request, timeout=TIMEOUT))
+    version = google.retry(
+        lambda: _client(google).add_secret_version(request=request, timeout=CALL_TIMEOUT_S)
+    )
     return str(version.name)
 
 
 def secret_path(google: Google, name: str) -> str:
-    """The full name of a variable's secret."""
+    """Returns the full name of a variable's secret."""
     return f"projects/{google.project}/secrets/{names.secret_id(name)}"
 
 
-def _make(google: Google, secret: str) -> None:
+def _create(google: Google, secret: str) -> None:
     request = {
         "parent": f"projects/{google.project}",
         "secret_id": secret,
         "secret": {"replication": {"automatic": {}}},
     }
-    google.patiently(lambda: _client(google).create_secret(request=request, timeout=TIMEOUT))
+    google.retry(lambda: _client(google).create_secret(request=request, timeout=CALL_TIMEOUT_S))
 
 
-def _has_another(name: str, functions: Iterable[Function], known: set[str]) -> bool:
-    """Whether every function that takes this one is content with another that is known."""
-    takers = [function for function in functions if name in function.secrets]
-    return all(name in function.one_of and known & set(function.one_of) for function in takers)
+def _has_alternative(name: str, functions: Iterable[Function], known: set[str]) -> bool:
+    """Tells whether every function that uses this secret has an alternative to it."""
+    users = [function for function in functions if name in function.secrets]
+    return all(name in function.one_of and known & set(function.one_of) for function in users)
 
 
 @cache

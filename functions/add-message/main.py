@@ -4,13 +4,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.call import Call
-from shared.changes import EscalationRequest
-from shared.endpoint import Answer, endpoint
-from shared.fields import Attachments, Context, Description, Maybe, Rating, Short, Stored
-from shared.parsing import Body
-
-ROUTES = ("POST /{ticket}", "POST /{ticket}/rating", "POST /{ticket}/close", "POST /{ticket}/escalation")
+from shared.http.call import Call
+from shared.http.endpoint import Answer, Handler, endpoint
+from shared.requests.fields import Attachments, Context, Description, Maybe, Rating, Short, Stored
+from shared.requests.parsing import Body
+from shared.requests.updates import EscalationRequest
 
 
 class Reply(Body):
@@ -32,18 +30,28 @@ class Nothing(Body):
     pass
 
 
-@endpoint(*ROUTES, anonymous=ROUTES)
-async def add_message(call: Call) -> Answer:
-    match call.route:
-        case "POST /{ticket}":
-            reply = call.body(Reply).model_dump() | {"idempotency_key": call.idempotency_key}
-            return await call.rpc("add_message", call.ticket | reply)
-        case "POST /{ticket}/rating":
-            return await call.rpc("rate_ticket", call.ticket | call.body(Opinion).model_dump())
-        case "POST /{ticket}/escalation":
-            return await call.rpc(
-                "request_escalation", call.ticket | call.body(EscalationRequest).model_dump()
-            )
-        case _:
-            call.body(Nothing, may_be_empty=True)
-            return await call.rpc("close_ticket", call.ticket)
+async def reply(call: Call) -> Answer:
+    message = call.body(Reply).model_dump() | {"idempotency_key": call.idempotency_key}
+    return await call.rpc("add_message", call.ticket | message)
+
+
+async def rate(call: Call) -> Answer:
+    return await call.rpc("rate_ticket", call.ticket | call.body(Opinion).model_dump())
+
+
+async def close(call: Call) -> Answer:
+    call.body(Nothing, may_be_empty=True)
+    return await call.rpc("close_ticket", call.ticket)
+
+
+async def request_escalation(call: Call) -> Answer:
+    return await call.rpc("request_escalation", call.ticket | call.body(EscalationRequest).model_dump())
+
+
+HANDLERS: dict[str, Handler] = {
+    "POST /{ticket}": reply,
+    "POST /{ticket}/rating": rate,
+    "POST /{ticket}/close": close,
+    "POST /{ticket}/escalation": request_escalation,
+}
+add_message = endpoint("add-message", HANDLERS, anonymous=HANDLERS)

@@ -4,34 +4,33 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from shared.call import Call
-from shared.companion import Chat, wish_of
-from shared.endpoint import Answer, endpoint
-from shared.receipts import receipt, thanks
-from shared.transfers import Analysis, Transfer, judged, said
-from shared.triage import Verdict
+from shared.http.call import Call
+from shared.http.endpoint import Answer, endpoint
+from shared.requests.companion import Chat
+from shared.requests.confirmations import receipt, thanks
+from shared.requests.conversations import Analysis, Transfer, judged, said
+from shared.triage.verdict import Verdict
+from shared.triage.wishes import wish_of
 
 FOR_A_PERSON = "This sounds like something for a person. Shall I pass our conversation on to our team?"
 WHAT_I_FILE = "I can file something for you: say “report bug”, “I have feedback” or “feature request”, and what it is about."
 
 
-@endpoint("POST /", "POST /analyze", "POST /companion")
-async def ai_escalation(call: Call) -> Answer:
-    match call.route:
-        case "POST /analyze":
-            return _told(await judged(said(call.body(Analysis).messages)))
-        case "POST /companion":
-            chat = call.body(Chat)
-            wish = wish_of(chat.message)
-            return await _file(call, chat, wish) if wish else await _advise(chat)
-        case _:
-            return await _transfer(call, call.body(Transfer))
-
-
-async def _transfer(call: Call, transfer: Transfer) -> Answer:
-    verdict = await judged(said(transfer.conversation_history))
-    filed = await call.rpc("create_transfer", transfer.arguments(verdict), transfer.came_from)
+async def transfer(call: Call) -> Answer:
+    conversation = call.body(Transfer)
+    verdict = await judged(said(conversation.conversation_history))
+    filed = await call.rpc("create_transfer", conversation.arguments(verdict), conversation.came_from)
     return receipt(from_json(filed)) | {"triage": _told(verdict)}
+
+
+async def analyze(call: Call) -> Answer:
+    return _told(await judged(said(call.body(Analysis).messages)))
+
+
+async def answer_companion(call: Call) -> Answer:
+    chat = call.body(Chat)
+    wish = wish_of(chat.message)
+    return await _file(call, chat, wish) if wish else await _advise(chat)
 
 
 async def _file(call: Call, chat: Chat, wish: str) -> Answer:
@@ -51,3 +50,9 @@ async def _advise(chat: Chat) -> Answer:
 
 def _told(verdict: Verdict) -> dict[str, Any]:
     return verdict._asdict() | {"reasons": [reason._asdict() for reason in verdict.reasons]}
+
+
+ai_escalation = endpoint(
+    "ai-escalation",
+    {"POST /": transfer, "POST /analyze": analyze, "POST /companion": answer_companion},
+)

@@ -4,20 +4,19 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from shared.call import Call
-from shared.endpoint import Answer, endpoint
 from shared.errors import Invalid
-from shared.handover import forwarded
-from shared.intake import intake_arguments
-from shared.payloads import AnyTicket, Contact, CreateTicket, Feedback, Unsigned
-from shared.receipts import receipt, thanks
+from shared.http.call import Call
+from shared.http.contact_form import intake_arguments
+from shared.http.endpoint import Answer, endpoint
+from shared.linear.dispatch import dispatch_now
+from shared.requests.confirmations import receipt, thanks
+from shared.requests.tickets import AnyTicket, Contact, CreateTicket, Feedback, Unsigned
 
 # The arguments of a ticket that an unsigned contact form has.
 CONTACT = ("subject", "description", "category", "requester_name", "requester_email")
 
 
-@endpoint("POST /", anonymous=("POST /",))
-async def create_ticket(call: Call) -> Answer:
+async def file_payload(call: Call) -> Answer:
     if call.person is None and not call.body(Unsigned).is_contact:
         call.require_person()
     payload = call.body(CreateTicket).payload
@@ -31,7 +30,7 @@ async def create_ticket(call: Call) -> Answer:
 async def _file_ticket(call: Call, ticket: AnyTicket) -> Answer:
     arguments = ticket.arguments() | {"idempotency_key": call.idempotency_key}
     filed = from_json(await call.rpc("create_ticket", arguments, ticket.came_from))
-    return _receipt(ticket, filed) | await forwarded(filed, call.arrived)
+    return _receipt(ticket, filed) | await dispatch_now(filed, call.arrived)
 
 
 async def _file_contact(call: Call, form: Contact) -> Answer:
@@ -56,3 +55,6 @@ def _receipt(ticket: AnyTicket, filed: dict[str, Any]) -> dict[str, Any]:
     # Callers who say ticket_type read ticket_type.
     echoed = {"ticket_type": filed["category"]} if ticket.ticket_type else {}
     return receipt(filed) | echoed
+
+
+create_ticket = endpoint("create-ticket", {"POST /": file_payload}, anonymous=("POST /",))

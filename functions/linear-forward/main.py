@@ -6,15 +6,15 @@ from functools import cache
 from typing import Any
 
 from shared import logs
-from shared.call import Call
 from shared.config import LinearConfig, linear_config
-from shared.endpoint import Answer, endpoint
-from shared.fields import Id
-from shared.forwarding import forward
-from shared.linear import Linear, RateLimited, Refused
+from shared.http.call import Call
+from shared.http.endpoint import Answer, endpoint
+from shared.linear.client import Linear, RateLimited, Refused
+from shared.linear.forwarding import forward
+from shared.linear.polling import poll
 from shared.outbox import Row, Send, drain, send_batch
-from shared.parsing import Body
-from shared.polling import poll
+from shared.requests.fields import Id
+from shared.requests.parsing import Body
 
 # Cloud Scheduler calls again a minute later, so a long backlog may be left to the next call.
 SECONDS = 45
@@ -27,8 +27,7 @@ class Wanted(Body):
     ticket: Id | None = None
 
 
-@endpoint("POST /", private=True)
-async def linear_forward(call: Call) -> Answer:
+async def forward_tickets(call: Call) -> Answer:
     wanted = call.body(Wanted, may_be_empty=True).ticket
     config = linear_config()
     if config is None:
@@ -91,3 +90,6 @@ async def _heeding(call: Call) -> AsyncIterator[None]:
 def _linear(config: LinearConfig) -> Linear:
     """One for the life of the process."""
     return Linear(config.authorization, url=config.url)
+
+
+linear_forward = endpoint("linear-forward", {"POST /": forward_tickets}, private=True)

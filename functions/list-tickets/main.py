@@ -1,27 +1,36 @@
 """Lists tickets, shows one, names the categories, and counts for agents."""
 
-from shared.call import Call
-from shared.endpoint import Answer, endpoint
-from shared.filters import StatsRange, TicketFilters
+from shared.http.call import Call
+from shared.http.endpoint import Answer, endpoint
+from shared.requests.filters import StatsRange, TicketFilters
 
 
-@endpoint(
-    "GET /",
-    "GET /{ticket}",
-    "GET /categories",
-    "GET /stats",
+async def list_page(call: Call) -> Answer:
+    filters = call.query(TicketFilters)
+    return await call.rpc("list_tickets", filters.arguments(), filters.came_from)
+
+
+async def show_ticket(call: Call) -> Answer:
+    return await call.rpc("get_ticket", call.ticket)
+
+
+async def list_categories(call: Call) -> Answer:
+    call.headers["Cache-Control"] = "public, max-age=300"
+    return await call.rpc("list_categories", {})
+
+
+async def count(call: Call) -> Answer:
+    days = call.query(StatsRange)
+    return await call.rpc("stats", days.model_dump(), days.came_from)
+
+
+list_tickets = endpoint(
+    "list-tickets",
+    {
+        "GET /": list_page,
+        "GET /{ticket}": show_ticket,
+        "GET /categories": list_categories,
+        "GET /stats": count,
+    },
     anonymous=("GET /{ticket}", "GET /categories"),
 )
-async def list_tickets(call: Call) -> Answer:
-    match call.route:
-        case "GET /categories":
-            call.headers["Cache-Control"] = "public, max-age=300"
-            return await call.rpc("list_categories", {})
-        case "GET /stats":
-            days = call.query(StatsRange)
-            return await call.rpc("stats", days.model_dump(), days.came_from)
-        case "GET /{ticket}":
-            return await call.rpc("get_ticket", call.ticket)
-        case _:
-            filters = call.query(TicketFilters)
-            return await call.rpc("list_tickets", filters.arguments(), filters.came_from)

@@ -3,28 +3,17 @@
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from shared.call import Call
-from shared.endpoint import Answer, endpoint
 from shared.errors import Invalid, Malformed
-from shared.issues import LinearEvent
-from shared.partners import CompanionEvent, Envelope, TicketEvent, TransferEvent, came_from
-from shared.receipts import receipt, thanks
-from shared.signatures import require_linear, require_partner, require_recent
-from shared.transfers import judged, said
-
-ROUTES = ("POST /linear", "POST /tickets")
-
-
-@endpoint(*ROUTES, anonymous=ROUTES)
-async def receive_webhook(call: Call) -> Answer:
-    if call.route == "POST /linear":
-        return await _from_linear(call)
-    partner = require_partner(call.raw_body, call.request.headers)
-    call.as_service = True
-    return await _from_partner(call, partner)
+from shared.http.call import Call
+from shared.http.endpoint import Answer, Handler, endpoint
+from shared.http.signatures import require_linear, require_partner, require_recent
+from shared.linear.models import LinearEvent
+from shared.requests.confirmations import receipt, thanks
+from shared.requests.conversations import judged, said
+from shared.requests.partners import CompanionEvent, Envelope, TicketEvent, TransferEvent, came_from
 
 
-async def _from_linear(call: Call) -> Answer:
+async def take_linear_event(call: Call) -> Answer:
     require_linear(call.raw_body, call.request.headers)
     try:
         event = LinearEvent.model_validate_json(call.raw_body)
@@ -34,31 +23,44 @@ async def _from_linear(call: Call) -> Answer:
     delivery = call.request.headers.get("linear-delivery", "")
     if not 1 <= len(delivery) <= 255:
         raise Invalid.at("Linear-Delivery", "must name the delivery")
-    news = event.news()
-    if not news:
+    changes = event.changes()
+    if not changes:
         return {"applied": 0, "duplicate": False}
     call.as_service = True
-    return await call.rpc("receive_linear", {"delivery": delivery, **news})
+    return await call.rpc("receive_linear", {"delivery": delivery, **changes})
 
 
-async def _from_partner(call: Call, partner: str) -> Answer:
-    by = {"integration": partner}
+async def take_partner_event(call: Call) -> Answer:
+    by = {"integration": require_partner(call.raw_body, call.request.headers)}
+    call.as_service = True
     match call.body(Envelope).type:
         case "ticket":
-            ticket = call.body(TicketEvent).data
-            return receipt(from_json(await call.rpc("receive_ticket", ticket.arguments() | by, came_from)))
+            return await _file_ticket(call, by)
         case "ai_transfer":
-            transfer = call.body(TransferEvent).data
-            verdict = await judged(said(transfer.conversation_history))
-            arguments = transfer.arguments(verdict) | by
-            filed = await call.rpc(
-                "receive_transfer", arguments, lambda name: came_from(transfer.came_from(name))
-            )
-            return receipt(from_json(filed))
-        case _:
-            request = call.body(CompanionEvent).data
-            if request.ticket_type == "bug":
-                return receipt(
-                    from_json(await call.rpc("receive_ticket", request.arguments() | by, came_from))
-                )
-            return thanks(from_json(await call.rpc("receive_feedback", request.arguments() | by, came_from)))
+            return await _file_transfer(call, by)
+        case "companion":
+            return await _file_wish(call, by)
+
+
+async def _file_ticket(call: Call, by: dict[str, str]) -> Answer:
+    ticket = call.body(TicketEvent).data
+    return receipt(from_json(await call.rpc("receive_ticket", ticket.arguments() | by, came_from)))
+
+
+async def _file_transfer(call: Call, by: dict[str, str]) -> Answer:
+    transfer = call.body(TransferEvent).data
+    verdict = await judged(said(transfer.conversation_history))
+    arguments = transfer.arguments(verdict) | by
+    filed = await call.rpc("receive_transfer", arguments, lambda name: came_from(transfer.came_from(name)))
+    return receipt(from_json(filed))
+
+
+async def _file_wish(call: Call, by: dict[str, str]) -> Answer:
+    request = call.body(CompanionEvent).data
+    if request.ticket_type == "bug":
+        return receipt(from_json(await call.rpc("receive_ticket", request.arguments() | by, came_from)))
+    return thanks(from_json(await call.rpc("receive_feedback", request.arguments() | by, came_from)))
+
+
+HANDLERS: dict[str, Handler] = {"POST /linear": take_linear_event, "POST /tickets": take_partner_event}
+receive_webhook = endpoint("receive-webhook", HANDLERS, anonymous=HANDLERS)

@@ -2,20 +2,19 @@
 
 from functools import cache
 
-from shared.call import Call
 from shared.config import mail_config
-from shared.endpoint import Answer, endpoint
-from shared.mail import Mailer, mail_of
+from shared.http.call import Call
+from shared.http.endpoint import Answer, endpoint
+from shared.mail.message import Mailer, mail_of
+from shared.mail.resend import Resend
+from shared.mail.smtp import Smtp, server_of
 from shared.outbox import Row, drain
-from shared.resend import Resend
-from shared.smtp import Smtp, server_of
 
 # Cloud Scheduler calls again a minute later, so a long backlog may be left to the next call.
 SECONDS = 45
 
 
-@endpoint("POST /", private=True)
-async def send_notifications(call: Call) -> Answer:
+async def send_mails(call: Call) -> Answer:
     config, send = mail_config(), _mailer()
 
     async def send_row(row: Row) -> None:
@@ -31,3 +30,6 @@ def _mailer() -> Mailer:
     if config.resend_api_key:
         return Resend(config.resend_api_key).send
     return Smtp(server_of(config.smtp_url or "")).send
+
+
+send_notifications = endpoint("send-notifications", {"POST /": send_mails}, private=True)

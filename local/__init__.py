@@ -1,0 +1,1 @@
+"""Runs the embedded stack for `make run`, tests and benchmarks: Supabase, functions, fakes."""

@@ -1,0 +1,1 @@
+"""Supabase Auth for this machine: accounts, sessions, keys."""

@@ -1,0 +1,1 @@
+"""Emulates Google Cloud's metadata server and Cloud Scheduler."""

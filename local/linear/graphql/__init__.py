@@ -1,0 +1,1 @@
+"""Executes GraphQL for Linear's fake: schema, resolvers, pagination and complexity."""

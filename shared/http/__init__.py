@@ -1,0 +1,1 @@
+"""Answers requests: routes, CORS, callers, limits, one error shape, one log line."""

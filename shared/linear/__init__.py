@@ -1,0 +1,1 @@
+"""Talks to Linear: its API client, forwarding, polling and dispatch."""

@@ -1,0 +1,1 @@
+"""Mail: its texts, its layout, and the providers that deliver it."""

@@ -1,0 +1,1 @@
+"""Models of what callers send, and the confirmations they get."""

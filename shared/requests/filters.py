@@ -1,0 +1,91 @@
+"""What a list of tickets can be asked for, as a query string."""
+
+import re
+from datetime import date
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+
+from shared.requests.fields import UUID, ContextKey, Moment, Priority, Short, Status, Stored
+from shared.requests.parsing import Query
+
+T = TypeVar("T")
+
+DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
+def _once(values: object) -> object:
+    if isinstance(values, list) and len(values) != 1:
+        raise ValueError("must be sent once")
+    return values[0] if isinstance(values, list) else values
+
+
+def _separated(values: object) -> object:
+    """a=1&a=2 and a=1,2 alike."""
+    if not isinstance(values, list):
+        return values
+    return [part for value in values for part in value.split(",") if part.strip()]
+
+
+def _day(text: str) -> str:
+    try:
+        # fromisoformat takes weeks as well, which PostgreSQL does not.
+        return date.fromisoformat(text if DAY.fullmatch(text) else "").isoformat()
+    except ValueError:
+        raise ValueError("must be a day like 2026-01-31") from None
+
+
+def _assignee(text: str) -> str:
+    if text not in ("me", "none") and not UUID.fullmatch(text):
+        raise ValueError("must be me, none or the id of an agent")
+    return text
+
+
+Once = Annotated[T, BeforeValidator(_once)]
+Several = Annotated[list[T], BeforeValidator(_separated), Field(max_length=50)]
+Day = Annotated[str, Field(json_schema_extra={"format": "date"}), AfterValidator(_day)]
+
+
+class StatsRange(Query):
+    """Local days of a time zone, both included; the last thirty when none are named."""
+
+    from_day: Once[Day] | None = Field(None, alias="from")
+    to_day: Once[Day] | None = Field(None, alias="to")
+    time_zone: Once[Short] = "UTC"
+
+    def came_from(self, argument: str) -> str:
+        return {"from_day": "from", "to_day": "to"}.get(argument, argument)
+
+
+class TicketFilters(Query):
+    scope: Once[Literal["mine", "queue"]] | None = None
+    status: Several[Status] | None = None
+    priority: Several[Priority] | None = None
+    category: Several[Short] | None = None
+    assigned_to: Once[Annotated[str, AfterValidator(_assignee)]] | None = None
+    escalated: Once[bool] | None = None
+    created_after: Once[Moment] | None = None
+    created_before: Once[Moment] | None = None
+    context: Annotated[dict[ContextKey, Once[Short]], Field(max_length=10)] | None = None
+    q: Once[Annotated[str, Field(max_length=200), Stored]] | None = None
+    sort: Once[Literal["-created_at", "created_at", "-updated_at", "updated_at"]] | None = None
+    limit: Once[Annotated[int, Field(ge=1, le=100)]] = 20
+    cursor: Once[Short] | None = None
+    offset: Once[Annotated[int, Field(ge=0, le=10_000)]] | None = None
+    page: Once[Annotated[int, Field(ge=1, le=10_001)]] | None = None
+
+    @field_validator("offset", "page")
+    @classmethod
+    def _says_one_place(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if any(info.data.get(name) is not None for name in ("cursor", "offset") if name != info.field_name):
+            raise ValueError("must not come together with cursor or another of its kind")
+        return value
+
+    def arguments(self) -> dict[str, Any]:
+        named = self.model_dump(exclude={"limit", "offset", "page"})
+        offset = (self.page - 1) * self.limit if self.page else self.offset
+        return named | {"page_limit": self.limit, "page_offset": offset}
+
+    def came_from(self, argument: str) -> str:
+        sent_as = {"page_limit": "limit", "page_offset": "page" if self.page else "offset"}
+        return sent_as.get(argument, argument)

@@ -1,0 +1,1 @@
+"""Decides whether a conversation needs a person, and what it is about."""
