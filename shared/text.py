@@ -26,7 +26,7 @@ _FLAG_OR_UNPRINTABLE = re.compile(
 
 
 def is_blank(text: str) -> bool:
-    """Tells a text of blanks and invisible characters only."""
+    """Returns whether the text is nothing but blanks and invisible characters."""
     return _VISIBLE.search(text) is None
 
 
