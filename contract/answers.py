@@ -6,8 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-Priority = Literal["low", "medium", "high", "urgent"]
-Status = Literal["open", "in_progress", "waiting_on_customer", "resolved", "closed"]
+from shared.choices import EscalationOutcome, FeedbackStatus, Priority, Status
+
 Author = Literal["customer", "agent", "ai", "system"]
 Number = str
 
@@ -205,7 +205,7 @@ class TicketClosed(TicketReference):
 class EscalationState(TicketReference):
     escalation_id: UUID
     reason: str
-    status: Literal["pending", "approved", "denied"]
+    status: Literal["pending", EscalationOutcome]
     priority: Priority
     target_priority: Priority
     requested_by: Author
@@ -244,7 +244,7 @@ class FeedbackState(Success):
     category: str
     description: str
     rating: int | None
-    status: Literal["received", "reviewed", "planned", "done", "declined"]
+    status: FeedbackStatus
     admin_response: str | None
     reviewed_at: datetime | None
     created_at: datetime

@@ -1,7 +1,7 @@
-"""Cleans and shortens text for lines, titles and mails.
+"""Cleans and shortens text: line breaks, controls, and what hides text or turns its direction.
 
-Joiners (U+200C, U+200D), variation selectors and soft hyphens shape the text around them. They stay in texts, but
-alone they count as blank.
+Joiners (U+200C, U+200D), variation selectors and soft hyphens shape the text around them. They stay in texts, and
+make no text of their own.
 """
 
 import re

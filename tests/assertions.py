@@ -1,4 +1,4 @@
-"""What every answer of every function has to look like."""
+"""Asserts the shape that every answer of every function has."""
 
 import httpx
 

@@ -80,7 +80,7 @@ def person(stack: RunningStack, db: Connection) -> NewPerson:
 
 @pytest.fixture
 def customer(person: NewPerson) -> Person:
-    """Who files tickets."""
+    """Signs in a customer, who files tickets."""
     return person()
 
 
@@ -92,13 +92,13 @@ def other(person: NewPerson) -> Person:
 
 @pytest.fixture
 def agent(person: NewPerson) -> Person:
-    """Who answers tickets."""
+    """Signs in an agent, who answers tickets."""
     return person("agent", display_name="Agent")
 
 
 @pytest.fixture
 def admin(person: NewPerson) -> Person:
-    """Who runs the desk."""
+    """Signs in an admin."""
     return person("admin", display_name="Admin")
 
 
@@ -205,7 +205,7 @@ def cloud() -> Cloud:
 
 @pytest.fixture
 def setup_env(cloud: Cloud, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """What somebody who sets that project up has in the environment."""
+    """Returns the environment for a set-up of that project."""
     with serving(cloud) as endpoint:
         credentials = tmp_path / "credentials.json"
         credentials.write_text(json.dumps(key_file(endpoint)))

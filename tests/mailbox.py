@@ -12,7 +12,7 @@ class Mailbox:
         self._folder = folder
 
     def to(self, address: str | None) -> list[EmailMessage]:
-        """What has come for this address, in the order in which it came."""
+        """Lists the mails to this address, in the order of their arrival."""
         return [mail for mail in self.all() if str(address) in str(mail["To"])]
 
     def all(self) -> list[EmailMessage]:

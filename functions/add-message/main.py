@@ -1,4 +1,4 @@
-"""Adds to a ticket: a reply or an internal note, a rating, "solved, thanks", and the wish to escalate it."""
+"""Adds replies, internal notes, ratings and escalation requests to a ticket; closes a resolved one."""
 
 from typing import Annotated
 
@@ -31,12 +31,12 @@ class Nothing(Body):
 
 
 async def reply(call: Call) -> Answer:
-    message = call.body(Reply).model_dump() | {"idempotency_key": call.idempotency_key}
+    message = call.body(Reply).arguments() | {"idempotency_key": call.idempotency_key}
     return await call.rpc("add_message", call.ticket | message)
 
 
 async def rate(call: Call) -> Answer:
-    return await call.rpc("rate_ticket", call.ticket | call.body(Opinion).model_dump())
+    return await call.rpc("rate_ticket", call.ticket | call.body(Opinion).arguments())
 
 
 async def close(call: Call) -> Answer:
@@ -45,7 +45,7 @@ async def close(call: Call) -> Answer:
 
 
 async def request_escalation(call: Call) -> Answer:
-    return await call.rpc("request_escalation", call.ticket | call.body(EscalationRequest).model_dump())
+    return await call.rpc("request_escalation", call.ticket | call.body(EscalationRequest).arguments())
 
 
 HANDLERS: dict[str, Handler] = {

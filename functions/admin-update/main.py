@@ -1,4 +1,4 @@
-"""What agents and admins do to tickets: change one or a hundred, decide escalations, review feedback, check SLAs."""
+"""Lets agents and admins change tickets, decide escalations, review feedback and retry dead letters."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ from shared.requests.updates import (
 )
 from shared.sla_sweep import run_sweep
 
-# The function's timeout is 30 s; who asks on demand would rather hear soon, and ask again for more.
-SWEEP_SECONDS = 15
+# Half of the function's timeout of 30 s: an agent waits for the response, and can ask again.
+SWEEP_S = 15
 
 
 async def change_ticket(call: Call) -> Answer:
@@ -29,7 +29,7 @@ async def delete_ticket(call: Call) -> Answer:
 
 
 async def request_escalation(call: Call) -> Answer:
-    return await call.rpc("request_escalation", _ticket(call) | call.body(EscalationRequest).model_dump())
+    return await call.rpc("request_escalation", _ticket(call) | call.body(EscalationRequest).arguments())
 
 
 async def decide_escalation(call: Call) -> Answer:
@@ -38,7 +38,7 @@ async def decide_escalation(call: Call) -> Answer:
 
 
 async def review_feedback(call: Call) -> Answer:
-    review = call.body(FeedbackReview).model_dump()
+    review = call.body(FeedbackReview).arguments()
     return await call.rpc("review_feedback", {"feedback": call.path["id"]} | review)
 
 
@@ -48,7 +48,7 @@ async def change_tickets(call: Call) -> Answer:
 
 
 async def check_slas(call: Call) -> Answer:
-    return await run_sweep(lambda arguments: call.rpc("sweep", arguments), SWEEP_SECONDS)
+    return await run_sweep(lambda arguments: call.rpc("sweep", arguments), SWEEP_S)
 
 
 async def list_dead_letters(call: Call) -> Answer:
@@ -60,15 +60,15 @@ async def retry_dead_letter(call: Call) -> Answer:
 
 
 def _ticket(call: Call) -> dict[str, Any]:
-    """Agents are signed in: a ticket's own token has no say here."""
+    """Leaves out the ticket's access token: agents are signed in."""
     return {"ticket": call.ticket["ticket"]}
 
 
-def _outcome(ticket: str, ok: bool, **told: Any) -> dict[str, Any]:
-    """One ticket's outcome: as PATCH answers it, or the error that PATCH would have answered with."""
+def _outcome(ticket: str, ok: bool, **detail: Any) -> dict[str, Any]:
+    """Describes one ticket's outcome as PATCH would have answered it, error or not."""
     if ok:
-        return {"ticket": ticket, "success": True, **told["result"]}
-    body = raised(told["sqlstate"], told["message"], told["details"] or {}).body(request_id="")
+        return {"ticket": ticket, "success": True, **detail["result"]}
+    body = raised(detail["sqlstate"], detail["message"], detail["details"] or {}).body(request_id="")
     return {"ticket": ticket, **{name: body[name] for name in body if name != "request_id"}}
 
 

@@ -1,4 +1,4 @@
-"""Forwards to Linear what waits in the outbox, or at once the one ticket it is asked for, and learns what has changed there."""
+"""Forwards outbox rows to Linear, all or those of one ticket, and polls Linear for changes."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,46 +17,46 @@ from shared.requests.fields import Id
 from shared.requests.parsing import Body
 
 # Cloud Scheduler calls again a minute later, so a long backlog may be left to the next call.
-SECONDS = 45
-BREATHER_SECONDS = 60
+RUN_S = 45
+BACKOFF_S = 60
 
 
-class Wanted(Body):
-    """The id of the one ticket that somebody waits for; nothing, for all that waits."""
+class ForwardRequest(Body):
+    """Names the one ticket to forward at once, or none for all ready rows."""
 
     ticket: Id | None = None
 
 
 async def forward_tickets(call: Call) -> Answer:
-    wanted = call.body(Wanted, may_be_empty=True).ticket
+    ticket = call.body(ForwardRequest, may_be_empty=True).ticket
     config = linear_config()
     if config is None:
         return {"linear": "off"}
     linear = _linear(config)
     send = _sender(call, linear, config.desk_url)
-    if wanted is not None:
-        return await _forward_one(call, wanted, send)
-    learned = await _learned(call, linear)
-    return await drain(call.rpc, "claim_linear", send, SECONDS) | learned
+    if ticket is not None:
+        return await _forward_one(call, ticket, send)
+    polled = await _poll(call, linear)
+    return await drain(call.rpc, "claim_linear", send, RUN_S) | polled
 
 
 async def _forward_one(call: Call, ticket: str, send: Send) -> dict[str, Any]:
     claimed, outcomes = await send_batch(call.rpc, "claim_linear", {"ticket": ticket, "batch": 1}, send)
-    known: dict[str, Any] = claimed["known"]
-    for issue in (outcome.result for outcome in outcomes if outcome.result):
-        known |= {
+    issue: dict[str, Any] = claimed["known"]
+    for created in (outcome.result for outcome in outcomes if outcome.result):
+        issue |= {
             "linear": "created",
-            "issue_id": issue["issue_id"],
-            "issue_identifier": issue["identifier"],
-            "issue_url": issue["url"],
+            "issue_id": created["issue_id"],
+            "issue_identifier": created["identifier"],
+            "issue_url": created["url"],
         }
-    return known
+    return issue
 
 
-async def _learned(call: Call, linear: Linear) -> dict[str, Any]:
-    """A poll that fails is made again a minute later; what waits goes out all the same."""
+async def _poll(call: Call, linear: Linear) -> dict[str, Any]:
+    """Polls Linear. A failure does not stop the sending, and the next call polls again."""
     try:
-        async with _heeding(call):
+        async with _pause_if_limited(call):
             return {"learned": await poll(call.rpc, linear)}
     except Refused as refused:
         logs.unpolled(refused.reason)
@@ -64,21 +64,21 @@ async def _learned(call: Call, linear: Linear) -> dict[str, Any]:
 
 
 def _sender(call: Call, linear: Linear, desk_url: str) -> Send:
-    """Sending a row, and a breather for every instance when little is left of a limit."""
+    """Returns the sender of a row, which pauses all instances when little is left of a rate limit."""
 
     async def send(row: Row) -> dict[str, Any] | None:
-        async with _heeding(call):
+        async with _pause_if_limited(call):
             result = await forward(row, linear, desk_url)
         if linear.is_scarce:
-            await call.rpc("pause_linear", {"seconds": BREATHER_SECONDS})
+            await call.rpc("pause_linear", {"seconds": BACKOFF_S})
         return result
 
     return send
 
 
 @asynccontextmanager
-async def _heeding(call: Call) -> AsyncIterator[None]:
-    """A rate limit keeps every instance away until its reset."""
+async def _pause_if_limited(call: Call) -> AsyncIterator[None]:
+    """Pauses all instances until the reset of an exceeded rate limit."""
     try:
         yield
     except RateLimited as refused:
@@ -88,7 +88,7 @@ async def _heeding(call: Call) -> AsyncIterator[None]:
 
 @cache
 def _linear(config: LinearConfig) -> Linear:
-    """One for the life of the process."""
+    """Creates the client once per process."""
     return Linear(config.authorization, url=config.url)
 
 

@@ -1,4 +1,4 @@
-"""Lists tickets, shows one, names the categories, and counts for agents."""
+"""Lists tickets and categories, shows one ticket, and counts tickets for agents."""
 
 from shared.http.call import Call
 from shared.http.endpoint import Answer, endpoint
@@ -7,7 +7,7 @@ from shared.requests.filters import StatsRange, TicketFilters
 
 async def list_page(call: Call) -> Answer:
     filters = call.query(TicketFilters)
-    return await call.rpc("list_tickets", filters.arguments(), filters.came_from)
+    return await call.rpc("list_tickets", filters.arguments(), filters.request_path)
 
 
 async def show_ticket(call: Call) -> Answer:
@@ -21,7 +21,7 @@ async def list_categories(call: Call) -> Answer:
 
 async def count(call: Call) -> Answer:
     days = call.query(StatsRange)
-    return await call.rpc("stats", days.model_dump(), days.came_from)
+    return await call.rpc("stats", days.arguments(), days.request_path)
 
 
 list_tickets = endpoint(

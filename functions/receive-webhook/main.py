@@ -1,4 +1,4 @@
-"""Takes signed webhooks: what happened to an issue in Linear, and what other systems have for the desk."""
+"""Receives signed webhooks: changes of Linear's issues, and tickets, transfers and feedback of partners."""
 
 from pydantic import ValidationError
 from pydantic_core import from_json
@@ -8,9 +8,9 @@ from shared.http.call import Call
 from shared.http.endpoint import Answer, Handler, endpoint
 from shared.http.signatures import require_linear, require_partner, require_recent
 from shared.linear.models import LinearEvent
-from shared.requests.confirmations import receipt, thanks
-from shared.requests.conversations import judged, said
-from shared.requests.partners import CompanionEvent, Envelope, TicketEvent, TransferEvent, came_from
+from shared.requests.confirmations import confirm_feedback, confirm_ticket
+from shared.requests.conversations import decide_in_thread, triage_messages
+from shared.requests.partners import CompanionEvent, Envelope, TicketEvent, TransferEvent
 
 
 async def take_linear_event(call: Call) -> Answer:
@@ -31,35 +31,35 @@ async def take_linear_event(call: Call) -> Answer:
 
 
 async def take_partner_event(call: Call) -> Answer:
-    by = {"integration": require_partner(call.raw_body, call.request.headers)}
+    sender = {"integration": require_partner(call.raw_body, call.request.headers)}
     call.as_service = True
     match call.body(Envelope).type:
         case "ticket":
-            return await _file_ticket(call, by)
+            return await _file_ticket(call, sender)
         case "ai_transfer":
-            return await _file_transfer(call, by)
+            return await _file_transfer(call, sender)
         case "companion":
-            return await _file_wish(call, by)
+            return await _file_wish(call, sender)
 
 
-async def _file_ticket(call: Call, by: dict[str, str]) -> Answer:
+async def _file_ticket(call: Call, sender: dict[str, str]) -> Answer:
     ticket = call.body(TicketEvent).data
-    return receipt(from_json(await call.rpc("receive_ticket", ticket.arguments() | by, came_from)))
+    stored = await call.rpc("receive_ticket", ticket.arguments() | sender, ticket.request_path)
+    return confirm_ticket(from_json(stored))
 
 
-async def _file_transfer(call: Call, by: dict[str, str]) -> Answer:
+async def _file_transfer(call: Call, sender: dict[str, str]) -> Answer:
     transfer = call.body(TransferEvent).data
-    verdict = await judged(said(transfer.conversation_history))
-    arguments = transfer.arguments(verdict) | by
-    filed = await call.rpc("receive_transfer", arguments, lambda name: came_from(transfer.came_from(name)))
-    return receipt(from_json(filed))
+    verdict = await decide_in_thread(triage_messages(transfer.conversation_history))
+    arguments = transfer.triaged_arguments(verdict) | sender
+    return confirm_ticket(from_json(await call.rpc("receive_transfer", arguments, transfer.request_path)))
 
 
-async def _file_wish(call: Call, by: dict[str, str]) -> Answer:
+async def _file_wish(call: Call, sender: dict[str, str]) -> Answer:
     request = call.body(CompanionEvent).data
-    if request.ticket_type == "bug":
-        return receipt(from_json(await call.rpc("receive_ticket", request.arguments() | by, came_from)))
-    return thanks(from_json(await call.rpc("receive_feedback", request.arguments() | by, came_from)))
+    is_bug = request.ticket_type == "bug"
+    name, confirm = ("receive_ticket", confirm_ticket) if is_bug else ("receive_feedback", confirm_feedback)
+    return confirm(from_json(await call.rpc(name, request.arguments() | sender, request.request_path)))
 
 
 HANDLERS: dict[str, Handler] = {"POST /linear": take_linear_event, "POST /tickets": take_partner_event}

@@ -1,4 +1,4 @@
-"""Sends the mails that wait in the outbox, by Resend or by SMTP, whichever is configured."""
+"""Sends the mails of the outbox by Resend or SMTP, as configured."""
 
 from functools import cache
 
@@ -11,7 +11,7 @@ from shared.mail.smtp import Smtp, server_of
 from shared.outbox import Row, drain
 
 # Cloud Scheduler calls again a minute later, so a long backlog may be left to the next call.
-SECONDS = 45
+RUN_S = 45
 
 
 async def send_mails(call: Call) -> Answer:
@@ -20,12 +20,12 @@ async def send_mails(call: Call) -> Answer:
     async def send_row(row: Row) -> None:
         await send(mail_of(row, config))
 
-    return await drain(call.rpc, "claim_mail", send_row, SECONDS)
+    return await drain(call.rpc, "claim_mail", send_row, RUN_S)
 
 
 @cache
 def _mailer() -> Mailer:
-    """One for the life of the process."""
+    """Creates the mailer once per process."""
     config = mail_config()
     if config.resend_api_key:
         return Resend(config.resend_api_key).send

@@ -20,7 +20,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 TICKET_NUMBER = re.compile(r"SUP-[0-9]{5,18}", re.ASCII | re.IGNORECASE)
 TICKET_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
-# Arguments of RPCs that callers send as headers.
+# Headers that become arguments of RPCs.
 HEADERS = {"idempotency_key": "Idempotency-Key", "access_token": "X-Ticket-Token"}
 
 B = TypeVar("B", bound=Body)
@@ -98,22 +98,27 @@ class Call:
         except Invalid as refusal:
             raise refusal.renamed(lambda argument: HEADERS.get(argument) or path_of(argument)) from None
 
+    def _header(self, argument: str) -> str | None:
+        return self.request.headers.get(HEADERS[argument])
+
     @property
     def idempotency_key(self) -> str | None:
-        key = self.request.headers.get("idempotency-key")
+        key = self._header("idempotency_key")
         if key is None:
             return None
         if not IDEMPOTENCY_KEY.fullmatch(key):
-            raise Invalid.at("Idempotency-Key", "must be 1 to 255 printable ASCII characters without blanks")
+            raise Invalid.at(
+                HEADERS["idempotency_key"], "must be 1 to 255 printable ASCII characters without blanks"
+            )
         # A key answers with the ticket that was filed under it, so nobody may guess somebody else's.
         if self.person is None and not UUID.fullmatch(key):
-            raise Invalid.at("Idempotency-Key", "must be a UUID when nobody is signed in")
+            raise Invalid.at(HEADERS["idempotency_key"], "must be a UUID when nobody is signed in")
         return key
 
     @property
     def ticket(self) -> dict[str, str | None]:
         """The RPC arguments for the path's {ticket}, and for the token that opens it to strangers."""
-        name, token = self.path["ticket"], self.request.headers.get("x-ticket-token")
+        name, token = self.path["ticket"], self._header("access_token")
         if self.person is None and not token:
             raise Unauthenticated("Please sign in, or send the ticket's own token as X-Ticket-Token.")
         known = TICKET_NUMBER.fullmatch(name) or UUID.fullmatch(name)

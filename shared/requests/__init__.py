@@ -1,1 +1,1 @@
-"""Models of what callers send, and the confirmations they get."""
+"""Models requests, maps them to RPC arguments, and words confirmations."""

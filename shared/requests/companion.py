@@ -1,11 +1,11 @@
-"""What somebody wants filed who says so in a chat."""
+"""Reads a customer's message to the companion, and makes a ticket's texts of the chat."""
 
 from hashlib import sha256
 from typing import Annotated
 
-from shared.requests.conversations import Messages, said
-from shared.requests.fields import LONGEST_DESCRIPTION, Description, Maybe, Short, as_subject
-from shared.requests.parsing import EitherCase, named
+from shared.requests.conversations import Messages, triage_messages
+from shared.requests.fields import MAX_DESCRIPTION, Description, Maybe, Short, as_subject
+from shared.requests.parsing import EitherCase, aliases
 from shared.triage.verdict import Said
 
 
@@ -15,32 +15,32 @@ class Chat(EitherCase):
     message: Description
     conversation_id: Maybe[Short] = None
     messages: Annotated[
-        Maybe[Messages], named("messages", "history", "conversationHistory", "conversation_history")
+        Maybe[Messages], aliases("messages", "history", "conversationHistory", "conversation_history")
     ] = None
 
     @property
     def conversation(self) -> list[Said]:
-        return [*said(self.messages or []), Said("customer", self.message)]
+        return [*triage_messages(self.messages or []), Said("customer", self.message)]
 
     @property
-    def words_of_customer(self) -> list[str]:
-        """All that the customer said, the message last; the history may end with it."""
-        words = [text for role, text in self.conversation if role == "customer" and text]
-        return words[:-1] if words[-2:-1] == words[-1:] else words
+    def customer_texts(self) -> list[str]:
+        """Lists the customer's messages, the new one last and once, even if the history ends with it."""
+        texts = [text for role, text in self.conversation if role == "customer" and text]
+        return texts[:-1] if texts[-2:-1] == texts[-1:] else texts
 
     @property
     def subject(self) -> str:
-        """The first line of what says most."""
-        return as_subject(max(self.words_of_customer, key=len))
+        """Takes the first line of the longest message."""
+        return as_subject(max(self.customer_texts, key=len))
 
     @property
     def description(self) -> str:
-        """What the customer said, the latest of it where all is too long."""
-        return "\n\n".join(self.words_of_customer)[-LONGEST_DESCRIPTION:].lstrip()
+        """Joins the customer's messages; of too long a text, keeps the end."""
+        return "\n\n".join(self.customer_texts)[-MAX_DESCRIPTION:].lstrip()
 
     @property
     def key(self) -> str | None:
-        """The same words in the same conversation are the same report."""
+        """Derives an idempotency key: the same words in the same conversation are the same report."""
         if self.conversation_id is None:
             return None
         return sha256("\0".join((self.conversation_id, self.description)).encode()).hexdigest()

@@ -1,9 +1,11 @@
-"""What somebody is told who has filed a ticket or given feedback."""
+"""Words the confirmations of filed tickets and of feedback."""
 
 from typing import Any
 
-# By issue_type; {} is when the SLA policy of the ticket promises a first response.
-FILED = {
+from shared.choices import FeedbackCategory
+
+# By issue type; {} is the time of the first response by the ticket's SLA policy.
+TICKET_SENTENCES = {
     "ai_transfer": "We've passed your conversation on to our team. A person typically responds {}.",
     "bug": "Thank you for reporting this bug. We'll investigate and get back to you.",
     "chatbot": "Thank you for flagging this answer. We'll look into the conversation.",
@@ -13,7 +15,7 @@ FILED = {
     "webhook": "The ticket has been created. We typically respond {}.",
 }
 # By the category of feedback.
-THANKS = {
+FEEDBACK_SENTENCES: dict[FeedbackCategory, str] = {
     "feature_request": "Thanks for the feature request! We review all suggestions for our roadmap.",
     "improvement": "Thanks for the suggestion! We review all ideas for making things better.",
     "complaint": "We're sorry that this didn't go well. Thank you for telling us: we'll look into it.",
@@ -22,25 +24,25 @@ THANKS = {
 }
 
 
-def receipt(filed: dict[str, Any]) -> dict[str, Any]:
-    """The answer to who filed a ticket, made of what the store answered."""
-    ticket = {name: value for name, value in filed.items() if name != "first_response_minutes"}
-    message = FILED[filed["issue_type"]].format(_respond(filed["first_response_minutes"]))
+def confirm_ticket(stored: dict[str, Any]) -> dict[str, Any]:
+    """Returns the response to a filed ticket, from the store's response."""
+    ticket = {name: value for name, value in stored.items() if name != "first_response_minutes"}
+    message = TICKET_SENTENCES[stored["issue_type"]].format(_response_time(stored["first_response_minutes"]))
     return ticket | {"message": message, "error": None}
 
 
-def thanks(given: dict[str, Any]) -> dict[str, Any]:
-    """The answer to who gave feedback, made of what the store answered."""
+def confirm_feedback(stored: dict[str, Any]) -> dict[str, Any]:
+    """Returns the response to feedback, from the store's response."""
     return {
-        "feedback_id": given["feedback_id"],
-        "message": THANKS[given["category"]],
-        "created_at": given["created_at"],
+        "feedback_id": stored["feedback_id"],
+        "message": FEEDBACK_SENTENCES[stored["category"]],
+        "created_at": stored["created_at"],
         "error": None,
     }
 
 
-def _respond(minutes: int | None) -> str:
-    """What the SLA policy of the ticket promises, in the coarsest unit that is exact."""
+def _response_time(minutes: int | None) -> str:
+    """Words the target of the SLA policy, in the largest exact unit."""
     if minutes is None:
         return "as soon as we can"
     count, unit = (minutes // 60, "hour") if minutes % 60 == 0 else (minutes, "minute")

@@ -1,10 +1,17 @@
-"""What a list of tickets can be asked for, as a query string."""
+"""Parses the query strings of list-tickets."""
 
 import re
 from datetime import date
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+)
 
 from shared.requests.fields import UUID, ContextKey, Moment, Priority, Short, Status, Stored
 from shared.requests.parsing import Query
@@ -21,7 +28,7 @@ def _once(values: object) -> object:
 
 
 def _separated(values: object) -> object:
-    """a=1&a=2 and a=1,2 alike."""
+    """Accepts a=1&a=2 and a=1,2."""
     if not isinstance(values, list):
         return values
     return [part for value in values for part in value.split(",") if part.strip()]
@@ -49,12 +56,9 @@ Day = Annotated[str, Field(json_schema_extra={"format": "date"}), AfterValidator
 class StatsRange(Query):
     """Local days of a time zone, both included; the last thirty when none are named."""
 
-    from_day: Once[Day] | None = Field(None, alias="from")
-    to_day: Once[Day] | None = Field(None, alias="to")
+    from_day: Once[Day] | None = Field(None, validation_alias="from")
+    to_day: Once[Day] | None = Field(None, validation_alias="to")
     time_zone: Once[Short] = "UTC"
-
-    def came_from(self, argument: str) -> str:
-        return {"from_day": "from", "to_day": "to"}.get(argument, argument)
 
 
 class TicketFilters(Query):
@@ -69,23 +73,20 @@ class TicketFilters(Query):
     context: Annotated[dict[ContextKey, Once[Short]], Field(max_length=10)] | None = None
     q: Once[Annotated[str, Field(max_length=200), Stored]] | None = None
     sort: Once[Literal["-created_at", "created_at", "-updated_at", "updated_at"]] | None = None
-    limit: Once[Annotated[int, Field(ge=1, le=100)]] = 20
+    limit: Once[Annotated[int, Field(ge=1, le=100)]] = Field(20, serialization_alias="page_limit")
     cursor: Once[Short] | None = None
-    offset: Once[Annotated[int, Field(ge=0, le=10_000)]] | None = None
-    page: Once[Annotated[int, Field(ge=1, le=10_001)]] | None = None
+    offset: Once[Annotated[int, Field(ge=0, le=10_000)]] | None = Field(
+        None, serialization_alias="page_offset"
+    )
+    page: Once[Annotated[int, Field(ge=1, le=10_001)]] | None = Field(None, serialization_alias="page_offset")
 
     @field_validator("offset", "page")
     @classmethod
-    def _says_one_place(cls, value: int | None, info: ValidationInfo) -> int | None:
+    def _allow_one_position(cls, value: int | None, info: ValidationInfo) -> int | None:
         if any(info.data.get(name) is not None for name in ("cursor", "offset") if name != info.field_name):
             raise ValueError("must not come together with cursor or another of its kind")
         return value
 
-    def arguments(self) -> dict[str, Any]:
-        named = self.model_dump(exclude={"limit", "offset", "page"})
-        offset = (self.page - 1) * self.limit if self.page else self.offset
-        return named | {"page_limit": self.limit, "page_offset": offset}
-
-    def came_from(self, argument: str) -> str:
-        sent_as = {"page_limit": "limit", "page_offset": "page" if self.page else "offset"}
-        return sent_as.get(argument, argument)
+    @field_serializer("page")
+    def _offset_of(self, page: int | None) -> int | None:
+        return (page - 1) * self.limit if page else None

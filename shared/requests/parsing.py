@@ -1,25 +1,22 @@
-"""Strict JSON bodies and lenient query strings into Pydantic models; what is wrong, in our own words."""
+"""Parses strict JSON bodies and lenient query strings into Pydantic models; words their errors."""
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, AliasGenerator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from shared.errors import FieldError, Invalid, Malformed
+from shared.requests.arguments import Arguments
 from shared.text import is_blank
 
-# Looking for plugins, Pydantic reads the metadata of every installed package before it builds its first model.
-os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+MAX_ERROR_FIELDS = 50
+MAX_ERROR_PATH = 200
 
-MOST_FIELDS = 50
-LONGEST_PATH = 200
-
-# What to say for each of Pydantic's error types, after the field's name; {…} comes from the error's context.
-CUSTOM_ERRORS = {
+# Messages by Pydantic's error type, after the field's name; {…} comes from the error's context.
+ERROR_MESSAGES = {
     "missing": "is required",
     "extra_forbidden": "is not a field here",
     "model_type": "must be a JSON object",
@@ -45,43 +42,48 @@ CUSTOM_ERRORS = {
     "union_tag_not_found": "is required",
     "value_error": "{error}",
 }
-OTHERWISE = "has a value that cannot be taken"
+DEFAULT_MESSAGE = "has a value that cannot be taken"
 
 
-class Body(BaseModel):
-    """A JSON object in a request: exact types, and no unknown keys: a misspelt field would be lost unseen."""
+class Body(Arguments):
+    """Parses a JSON object: exact types, and no unknown keys, or a misspelt field would be lost."""
 
     model_config = ConfigDict(extra="forbid", strict=True, str_strip_whitespace=True, defer_build=True)
 
 
-class Query(BaseModel):
-    """A query string, where "5" is a number; every parameter comes as the list of its values."""
+class Query(Arguments):
+    """Parses a query string, where "5" is a number. Each parameter is the list of its values."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, defer_build=True)
 
 
 class EitherCase(Body):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+    """Accepts its fields in camelCase and in snake_case."""
+
+    model_config = ConfigDict(
+        alias_generator=AliasGenerator(validation_alias=to_camel), populate_by_name=True
+    )
 
 
 B = TypeVar("B", bound=Body)
 Q = TypeVar("Q", bound=Query)
 
 
-def named(*names: str) -> Any:
+def aliases(*names: str) -> Any:
+    """Accepts a field under several names; errors use the first."""
     return Field(validation_alias=AliasChoices(*names))
 
 
 def parse_body(model: type[B], body: bytes) -> B:
-    """Malformed where it is no JSON at all, Invalid with every field that is not right."""
+    """Raises Malformed if the body is not JSON, else Invalid with every wrong field."""
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise _refusal(error) from None
+        raise _problem(error) from None
 
 
 def parse_query(model: type[Q], pairs: Iterable[tuple[str, str]]) -> Q:
-    """Blank values count as left out, and context.<key>=value is gathered under `context`."""
+    """Ignores blank values, and collects context.<key>=value under `context`."""
     values: dict[str, Any] = defaultdict(list)
     context: dict[str, list[str]] = defaultdict(list)
     for name, value in pairs:
@@ -91,24 +93,26 @@ def parse_query(model: type[Q], pairs: Iterable[tuple[str, str]]) -> Q:
     try:
         return model.model_validate(values | ({"context": context} if context else {}))
     except ValidationError as error:
-        raise _refusal(error) from None
+        raise _problem(error) from None
 
 
-def _refusal(error: ValidationError) -> Malformed | Invalid:
-    found = error.errors(include_url=False, include_input=False)
-    if found[0]["type"] == "json_invalid":
-        return Malformed(f"The body is not valid JSON: {found[0]['ctx']['error']}.")
-    return Invalid(fields=[FieldError(_path(detail), _message(detail)) for detail in found[:MOST_FIELDS]])
+def _problem(error: ValidationError) -> Malformed | Invalid:
+    details = error.errors(include_url=False, include_input=False)
+    if details[0]["type"] == "json_invalid":
+        return Malformed(f"The body is not valid JSON: {details[0]['ctx']['error']}.")
+    return Invalid(
+        fields=[FieldError(_path(detail), _message(detail)) for detail in details[:MAX_ERROR_FIELDS]]
+    )
 
 
 def _path(detail: ErrorDetails) -> str:
     steps = [str(step) for step in detail["loc"] if step != "[key]"]
     if steps[:1] == ["payload"]:
-        # Behind the field of a tagged union Pydantic names the variant, which is no part of the request.
+        # After the field of a tagged union, Pydantic names the variant, which is not part of the request.
         del steps[1:2]
         if detail["type"].startswith("union_tag"):
             steps.append("issue_type")
-    return ".".join(steps)[:LONGEST_PATH] or "body"
+    return ".".join(steps)[:MAX_ERROR_PATH] or "body"
 
 
 def _message(detail: ErrorDetails) -> str:
@@ -116,4 +120,4 @@ def _message(detail: ErrorDetails) -> str:
     for choices in ("expected", "expected_tags"):  # 'a', 'b' or 'c'
         if choices in context:
             context[choices] = context[choices].replace("'", "").replace(" or ", ", ")
-    return CUSTOM_ERRORS.get(detail["type"], OTHERWISE).format(**context)
+    return ERROR_MESSAGES.get(detail["type"], DEFAULT_MESSAGE).format(**context)

@@ -1,29 +1,30 @@
-"""What partners send receive-webhook: tickets, conversations, and what people told a companion, each for a named user.
+"""Models the webhooks of partners: tickets, conversations and companion requests, each for a named user.
 
-`{"type": …, "timestamp"?: …, "data": {…}}`, as Standard Webhooks has it; `user` is an id or an e-mail address.
+`{"type": …, "timestamp"?: …, "data": {…}}`, by Standard Webhooks; `user` is an id or an e-mail address.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
+from shared.choices import FeedbackCategory
+from shared.requests.arguments import Feeds
 from shared.requests.conversations import Transfer
 from shared.requests.fields import (
     Attachments,
     Context,
     Description,
-    FeedbackCategory,
     Maybe,
     Priority,
     Short,
     Subject,
     as_subject,
 )
-from shared.requests.parsing import Body, EitherCase, named
+from shared.requests.parsing import Body, EitherCase, aliases
 
 
 class Envelope(Body):
-    """Just enough to know what it is."""
+    """Reads the type of a webhook alone."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -31,8 +32,10 @@ class Envelope(Body):
 
 
 class PartnerTicket(EitherCase):
+    path_prefix: ClassVar[str] = "data."
+
     external_id: Short
-    user: Short
+    user: Annotated[Short, Field(serialization_alias="customer")]
     subject: Subject
     description: Description
     category: Maybe[Short] = None
@@ -41,29 +44,33 @@ class PartnerTicket(EitherCase):
     attachments: Attachments | None = None
 
     def arguments(self) -> dict[str, Any]:
-        sent = self.model_dump(exclude={"user"})
-        return sent | {"customer": self.user, "issue_type": "webhook"}
+        return super().arguments() | {"issue_type": "webhook"}
 
 
 class PartnerTransfer(Transfer):
     """A conversation as ai-escalation takes it; its id is what makes it one."""
 
-    customer: Annotated[Short, named("user")]
+    path_prefix: ClassVar[str] = "data."
+
+    customer: Annotated[Short, aliases("user")]
 
 
 class CompanionRequest(EitherCase):
     """What somebody asked their companion to pass on, in their words."""
 
+    path_prefix: ClassVar[str] = "data."
+
     external_id: Short
-    user: Short
-    ticket_type: Literal["bug", "feedback"]
-    description: Description
+    user: Annotated[Short, Field(serialization_alias="customer")]
+    ticket_type: Annotated[Literal["bug", "feedback"], Field(exclude=True)]
+    description: Annotated[Description, Feeds("subject")]
     category: Maybe[FeedbackCategory] = None
 
     def arguments(self) -> dict[str, Any]:
-        sent = {"external_id": self.external_id, "customer": self.user, "description": self.description}
+        sent = super().arguments()
+        category = sent.pop("category")
         if self.ticket_type == "feedback":
-            return sent | {"category": self.category or "other"}
+            return sent | {"category": category or "other"}
         return sent | {"issue_type": "bug", "subject": as_subject(self.description)}
 
 
@@ -83,8 +90,3 @@ class CompanionEvent(Body):
     type: Literal["companion"]
     timestamp: str | None = None
     data: CompanionRequest
-
-
-def came_from(argument: str) -> str:
-    """Where in the body an argument of the store stood."""
-    return "data." + {"customer": "user"}.get(argument, argument)

@@ -1,20 +1,26 @@
-"""What create-ticket takes: a kind of payload for each issue_type, which tells them apart.
-
-Each knows the arguments of the RPC it becomes, and which of its fields an argument came from.
-"""
+"""Models the payloads of create-ticket, one for each issue type."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, ValidationInfo, field_validator
+from pydantic import (
+    ConfigDict,
+    Discriminator,
+    Field,
+    ValidationInfo,
+    computed_field,
+    field_serializer,
+    field_validator,
+)
 
+from shared.choices import FeedbackCategory
+from shared.requests.arguments import Feeds, InContext
 from shared.requests.fields import (
-    LONGEST_DESCRIPTION,
-    LONGEST_SUBJECT,
+    MAX_DESCRIPTION,
+    MAX_SUBJECT,
     Attachments,
     Context,
     Description,
     Email,
-    FeedbackCategory,
     Long,
     LongOrJson,
     Maybe,
@@ -30,137 +36,90 @@ from shared.requests.parsing import Body
 
 
 class Payload(Body):
-    reporter_name: Maybe[Name] = None
-    reporter_email: Maybe[Email] = None
+    path_prefix: ClassVar[str] = "payload."
 
-    def came_from(self, argument: str) -> str:
-        """The field that an argument of the RPC was made from, as a path in the request."""
-        return f"payload.{argument}"
+    reporter_name: Maybe[Name] = Field(None, serialization_alias="requester_name")
+    reporter_email: Maybe[Email] = Field(None, serialization_alias="requester_email")
 
 
 class Ticket(Payload):
-    """What any kind of ticket may say; ticket_type is an older name of category."""
-
-    # Fields that travel in the ticket's context, and fields that an argument of another name is made of.
-    in_context: ClassVar[tuple[str, ...]] = ()
-    made_of: ClassVar[dict[str, str]] = {}
+    """Holds the fields of every issue type. ticket_type is an older name of category."""
 
     issue_type: str
     category: Maybe[Short] = None
-    ticket_type: Maybe[Short] = None
+    ticket_type: Maybe[Short] = Field(None, serialization_alias="category")
     priority: Maybe[Priority] = None
 
     @field_validator("ticket_type")
     @classmethod
-    def _says_one_category(cls, value: str | None, info: ValidationInfo) -> str | None:
+    def _require_one_category(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value and info.data.get("category") not in (None, value):
             raise ValueError("must not differ from category, its newer name")
         return value
 
     def arguments(self) -> dict[str, Any]:
-        return {
-            "issue_type": self.issue_type,
-            "category": self.category or self.ticket_type,
-            "priority": self.priority,
-            "context": {name: getattr(self, name) for name in self.in_context if getattr(self, name)},
-            "requester_name": self.reporter_name,
-            "requester_email": self.reporter_email,
-        }
-
-    def came_from(self, argument: str) -> str:
-        name, dot, rest = argument.partition(".")
-        if name == "context" and rest in self.in_context:
-            return f"payload.{rest}"
-        if name == "category" and self.ticket_type:
-            return "payload.ticket_type"
-        sent_as = self.made_of.get(name) or name.replace("requester_", "reporter_")
-        return f"payload.{sent_as}{dot}{rest}"
+        arguments = super().arguments()
+        context = arguments.pop("context", None) or {}
+        for name in [name for name in arguments if name.startswith("context.")]:
+            value = arguments.pop(name)
+            if value is not None:
+                context[name.removeprefix("context.")] = value
+        return arguments | {"context": context}
 
 
 class Chatbot(Ticket):
-    in_context = (
-        "domain_id",
-        "session_id",
-        "conversation_link",
-        "selected_message_content",
-        "issue_subtype",
-        "expected_answer",
-    )
-    made_of: ClassVar = {"subject": "domain_id", "description": "selected_message_content"}
-
     issue_type: Literal["chatbot"]
-    domain_id: Short
-    session_id: Short
-    conversation_link: Maybe[WebAddress] = None
-    selected_message_content: Long
-    issue_subtype: Literal["accurate_but_not_ok", "not_accurate"]
-    expected_answer: Maybe[Long] = None
+    domain_id: Annotated[InContext[Short], Feeds("subject")]
+    session_id: InContext[Short]
+    conversation_link: InContext[Maybe[WebAddress]] = None
+    selected_message_content: Annotated[InContext[Long], Feeds("description")]
+    issue_subtype: InContext[Literal["accurate_but_not_ok", "not_accurate"]]
+    expected_answer: InContext[Maybe[Long]] = None
 
-    def arguments(self) -> dict[str, Any]:
+    @computed_field
+    def subject(self) -> str:
         fault = "not accurate" if self.issue_subtype == "not_accurate" else "accurate but not OK"
+        return f"An answer was {fault} in {self.domain_id}"[:MAX_SUBJECT]
+
+    @computed_field
+    def description(self) -> str:
         description = f"The assistant said:\n\n{self.selected_message_content}"
         if self.expected_answer:
             description += f"\n\nExpected instead:\n\n{self.expected_answer}"
-        return super().arguments() | {
-            "subject": f"An answer was {fault} in {self.domain_id}"[:LONGEST_SUBJECT],
-            "description": description[:LONGEST_DESCRIPTION],
-        }
+        return description[:MAX_DESCRIPTION]
 
 
 class Other(Ticket):
-    made_of: ClassVar = {"subject": "title"}
-
     issue_type: Literal["other"]
-    title: Annotated[Subject, Field(max_length=200)]
+    title: Annotated[Subject, Field(max_length=200, serialization_alias="subject")]
     description: Description
-
-    def arguments(self) -> dict[str, Any]:
-        return super().arguments() | {"subject": self.title, "description": self.description}
 
 
 class Bug(Ticket):
-    in_context = ("steps_to_reproduce", "expected_behavior", "actual_behavior", "device_info", "app_version")
-    made_of: ClassVar = {"subject": "description", "attachments": "screenshot_urls"}
-
     issue_type: Literal["bug"]
-    description: Description
-    steps_to_reproduce: Maybe[Long] = None
-    expected_behavior: Maybe[Long] = None
-    actual_behavior: Maybe[Long] = None
-    device_info: Maybe[Short] = None
-    app_version: Maybe[Short] = None
-    screenshot_urls: Attachments | None = None
+    description: Annotated[Description, Feeds("subject")]
+    steps_to_reproduce: InContext[Maybe[Long]] = None
+    expected_behavior: InContext[Maybe[Long]] = None
+    actual_behavior: InContext[Maybe[Long]] = None
+    device_info: InContext[Maybe[Short]] = None
+    app_version: InContext[Maybe[Short]] = None
+    screenshot_urls: Attachments | None = Field(None, serialization_alias="attachments")
 
-    def arguments(self) -> dict[str, Any]:
-        return super().arguments() | {
-            "subject": as_subject(self.description),
-            "description": self.description,
-            "attachments": self.screenshot_urls,
-        }
+    @computed_field
+    def subject(self) -> str:
+        return as_subject(self.description)
 
 
 class Support(Ticket):
     """A ticket proper; an agent may file it for a customer, named by id or e-mail address."""
 
-    in_context = ("error_details",)
-
     issue_type: Literal["support"]
     subject: Subject
     description: Description
     attachments: Attachments | None = None
-    error_details: Maybe[LongOrJson] = None
+    error_details: InContext[Maybe[LongOrJson]] = None
     context: Context | None = None
     customer: Maybe[Short] = None
-
-    def arguments(self) -> dict[str, Any]:
-        common = super().arguments()
-        return common | {
-            "subject": self.subject,
-            "description": self.description,
-            "attachments": self.attachments,
-            "context": (self.context or {}) | common["context"],
-            "customer": self.customer,
-        }
 
 
 class Contact(Ticket):
@@ -168,49 +127,27 @@ class Contact(Ticket):
 
     issue_type: Literal["contact"]
     priority: None = None
-    email: Maybe[Email] = None
-    user_email: Maybe[Email] = None
-    name: Maybe[Name] = None
+    email: Maybe[Email] = Field(None, serialization_alias="requester_email")
+    user_email: Maybe[Email] = Field(None, serialization_alias="requester_email")
+    name: Maybe[Name] = Field(None, serialization_alias="requester_name")
     subject: Maybe[Subject] = None
     description: Description
 
-    @property
-    def email_field(self) -> str:
-        sent = [name for name in ("email", "user_email", "reporter_email") if getattr(self, name)]
-        return sent[0] if sent else "email"
-
-    def arguments(self) -> dict[str, Any]:
-        common = super().arguments()
-        category = common["category"]
-        return common | {
-            "subject": self.subject or (f"Contact form: {category}" if category else "Contact form"),
-            "description": self.description,
-            "requester_name": self.name or self.reporter_name,
-            "requester_email": getattr(self, self.email_field),
-        }
-
-    def came_from(self, argument: str) -> str:
-        name_field = "name" if self.name else "reporter_name"
-        sent_as = {"requester_email": self.email_field, "requester_name": name_field}
-        return super().came_from(sent_as.get(argument, argument))
+    @field_serializer("subject")
+    def _default_subject(self, subject: str | None) -> str:
+        category = self.category or self.ticket_type
+        return subject or (f"Contact form: {category}" if category else "Contact form")
 
 
 class Feedback(Payload):
-    issue_type: Literal["feedback"]
+    reporter_name: Maybe[Name] = Field(None, exclude=True)
+    reporter_email: Maybe[Email] = Field(None, exclude=True)
+    issue_type: Annotated[Literal["feedback"], Field(exclude=True)]
     category: FeedbackCategory
     description: Description
     rating: Rating | None = None
     feature_name: Maybe[Annotated[Short, Field(max_length=100)]] = None
     would_recommend: bool | None = None
-
-    def arguments(self) -> dict[str, Any]:
-        return {
-            "category": self.category,
-            "description": self.description,
-            "rating": self.rating,
-            "feature_name": self.feature_name,
-            "would_recommend": self.would_recommend,
-        }
 
 
 AnyTicket = Chatbot | Other | Bug | Support | Contact
@@ -221,7 +158,7 @@ class CreateTicket(Body):
 
 
 class Unsigned(Body):
-    """The least of the same that tells whether somebody who is not signed in may send it."""
+    """Reads the issue type alone, before anything else is validated: only contact needs no sign-in."""
 
     model_config = ConfigDict(extra="ignore")
 

@@ -1,9 +1,10 @@
-"""What admin-update takes: changes of a ticket, and the decisions of agents and admins."""
+"""Models the requests of admin-update: changes of tickets, decisions on escalations, reviews of feedback."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
+from shared.choices import EscalationOutcome, FeedbackStatus
 from shared.requests.fields import UUID, Description, Long, Maybe, Priority, Short, Status, Stored
 from shared.requests.parsing import Body
 
@@ -20,7 +21,7 @@ Note = Annotated[str, Field(min_length=1, max_length=2000), Stored]
 
 
 class Change(Body):
-    """A field that is left out stays as it is; null takes an assignment or a resolution away."""
+    """Changes the fields that are sent; null removes an assignment or a resolution."""
 
     status: Status | None = None
     priority: Priority | None = None
@@ -32,7 +33,7 @@ class Change(Body):
 
     @field_validator("status", "priority", "category", mode="before")
     @classmethod
-    def _is_not_taken_away(cls, value: object, info: ValidationInfo) -> object:
+    def _refuse_null(cls, value: object, info: ValidationInfo) -> object:
         if value is None:
             raise ValueError("must not be null: leave it out to keep it")
         return value
@@ -62,13 +63,10 @@ class EscalationRequest(Body):
 
 
 class EscalationDecision(Body):
-    status: Literal["approved", "denied"]
+    status: Annotated[EscalationOutcome, Field(serialization_alias="decision")]
     note: Maybe[Note] = None
-
-    def arguments(self) -> dict[str, Any]:
-        return {"decision": self.status, "note": self.note}
 
 
 class FeedbackReview(Body):
-    status: Literal["received", "reviewed", "planned", "done", "declined"] | None = None
+    status: FeedbackStatus | None = None
     admin_response: Maybe[Long] = None

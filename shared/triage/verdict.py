@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from shared.choices import PRIORITIES
 from shared.triage.classifier import LONGEST_TEXT, Model, model, probabilities, read, row_of
 from shared.triage.rules import SETTLED, Match, Rules, matches, rules
 from shared.triage.tokens import is_stop, words_of
@@ -25,7 +26,6 @@ BY_RULES_ALONE = 0.6
 # What the classifier must know to call a person by itself, of words that are not small; half of it may be strange besides.
 FEWEST_KNOWN = 2
 NORMAL_PRIORITY = "medium"
-PRIORITIES = ("low", "medium", "high", "urgent")
 
 
 class Said(NamedTuple):

@@ -1,4 +1,4 @@
-"""What is hidden in headers, paths, filters and bodies: it stays text, it costs little, and it is nowhere in the logs."""
+"""Hides hostile text in headers, paths, filters and bodies: it stays text, costs little and is not logged."""
 
 import json
 import socket

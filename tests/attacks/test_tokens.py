@@ -61,8 +61,8 @@ def headed(**other: Any) -> Forge:
 
     def forge(stack: RunningStack, person: Person) -> str:
         key = ec.generate_private_key(ec.SECP256R1())
-        told = {"kid": header(person.token)["kid"]} | other
-        return jwt.encode(claims(person.token), key, "ES256", told)
+        headers = {"kid": header(person.token)["kid"]} | other
+        return jwt.encode(claims(person.token), key, "ES256", headers)
 
     return forge
 
@@ -75,8 +75,8 @@ def hmac_of(secret: Callable[[RunningStack], bytes]) -> Forge:
     """HS256 with something public for a secret, under the id of the public key."""
 
     def forge(stack: RunningStack, person: Person) -> str:
-        told = {"alg": "HS256", "typ": "JWT", "kid": header(person.token)["kid"]}
-        signed = f"{b64(told)}.{b64(claims(person.token))}"
+        headers = {"alg": "HS256", "typ": "JWT", "kid": header(person.token)["kid"]}
+        signed = f"{b64(headers)}.{b64(claims(person.token))}"
         algorithm = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256)
         return f"{signed}.{b64(algorithm.sign(signed.encode(), secret(stack)))}"
 

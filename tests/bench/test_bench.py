@@ -1,4 +1,4 @@
-"""What `make bench` says: figures are never rounded in our favour, and the table of docs/performance.md is theirs."""
+"""Tests `make bench`: figures are never rounded in our favour, and docs/performance.md has its table."""
 
 from pathlib import Path
 

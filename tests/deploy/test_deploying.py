@@ -17,7 +17,7 @@ Said = Callable[[], str]
 
 @pytest.fixture
 def said(capfd: pytest.CaptureFixture[str]) -> Said:
-    """What was said to the person, on either stream, since it was last asked."""
+    """Returns the output for the person, on either stream, since the last call."""
 
     def both() -> str:
         captured = capfd.readouterr()

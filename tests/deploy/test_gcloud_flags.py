@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def parsed(command: list[str], home: Path) -> bool:
-    """Whether gcloud gets as far as to look for an account."""
+    """Returns True if gcloud gets as far as to look for an account."""
     env = {"PATH": os.environ["PATH"], "HOME": str(home), "CLOUDSDK_CONFIG": str(home / "gcloud")}
     done = subprocess.run(
         [GCLOUD or "gcloud", *command],

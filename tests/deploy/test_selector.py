@@ -1,4 +1,4 @@
-"""Which functions a change has deployed again."""
+"""Selects the functions that a change deploys again."""
 
 import json
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def select(project: Project, capfd: pytest.CaptureFixture[str]) -> Select:
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """What Google knows after everything has been deployed."""
+    """Returns Google's state after everything has been deployed."""
     answers = {"/": problem(401, "unauthenticated"), "/categories": Answer(200, {"success": True})}
     with (
         pytest.MonkeyPatch.context() as patch,

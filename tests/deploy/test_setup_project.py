@@ -1,4 +1,4 @@
-"""What set-up makes of a Google Cloud project, against a double of Google's APIs."""
+"""Sets a Google Cloud project up, against a fake of Google's APIs."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""When Cloud Scheduler calls which function."""
+"""Schedules calls of functions with Cloud Scheduler."""
 
 import pytest
 

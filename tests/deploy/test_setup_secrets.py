@@ -1,4 +1,4 @@
-"""How secrets get into Secret Manager, and how they are changed."""
+"""Stores secrets in Secret Manager, and changes them."""
 
 import os
 import pty

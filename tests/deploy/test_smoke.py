@@ -1,4 +1,4 @@
-"""Which answers of a new version let it get the traffic."""
+"""Checks the answers of a new version before it gets traffic."""
 
 import time
 

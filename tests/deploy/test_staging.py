@@ -1,4 +1,4 @@
-"""What is sent to Google: the same files every time, which serve on their own."""
+"""Stages the files for Google: the same ones every time, which serve on their own."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What the table of functions may say, and what it says of secrets."""
+"""Reads the table of functions, and refuses a wrong one."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.deploy.google.project import Project
 
 
 def refusal(project: Project) -> str:
-    """What is said of the table of the project's checkout."""
+    """Returns the refusal of the table of the project's checkout."""
     with pytest.raises(DeployError) as refused:
         read_table(project.root / "deploy" / "functions.toml")
     return str(refused.value)

@@ -1,4 +1,4 @@
-"""What GitHub runs, and with which rights."""
+"""Checks GitHub's workflows and their rights."""
 
 import re
 

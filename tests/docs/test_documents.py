@@ -54,7 +54,7 @@ RENAMES = renames()
 
 
 def exists(path: str) -> bool:
-    """Whether something has this path, or has a name that is to become this one."""
+    """Returns True if something has this path, or has a name that is to become this one."""
     if list(ROOT.glob(path)) if "*" in path else (ROOT / path).exists():
         return True
     earlier = [old + path[len(new) :] for old, new in RENAMES if new.endswith("/") and path.startswith(new)]
@@ -173,7 +173,7 @@ def project() -> dict[str, Any]:
 
 
 def paths(name: str) -> list[Path]:
-    """Where a file of this name stands, what was installed or built apart."""
+    """Finds the files of this name, except installed or built ones."""
     folders = (ROOT, *(ROOT / top for top in TOPS if top != ".github"))
     return [
         path

@@ -1,4 +1,4 @@
-"""Who can and cannot answer, rate and close."""
+"""Tests add-message: replies, ratings and closing, and who may do them."""
 
 from typing import Any
 from uuid import uuid4

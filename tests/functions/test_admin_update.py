@@ -117,8 +117,8 @@ def test_a_category_may_assign_its_tickets_on_creation(
         ticket = detail(api(expert), filed["ticket_number"])
         assert ticket["assigned_to"] is not None
         query = "select kind from public.notifications where user_id = %s and ticket_id = %s"
-        told = db.execute(query, [ticket["assigned_to"], ticket["ticket_id"]]).fetchall()
-        assert ("assigned",) in told
+        notifications = db.execute(query, [ticket["assigned_to"], ticket["ticket_id"]]).fetchall()
+        assert ("assigned",) in notifications
     finally:
         categories.patch("/ticket_categories", params=where, json={"auto_assign": False})
 

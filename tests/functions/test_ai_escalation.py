@@ -1,4 +1,4 @@
-"""What an assistant hands over, and what nobody can make it hand over."""
+"""Tests ai-escalation: transfers, triage and the companion."""
 
 import json
 import tomllib

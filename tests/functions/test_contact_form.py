@@ -1,4 +1,4 @@
-"""Whose form it is that nobody signed in to send."""
+"""Finds the network that an anonymous contact form comes from."""
 
 import pytest
 from starlette.requests import Request

@@ -1,4 +1,4 @@
-"""What people can and cannot file."""
+"""Tests create-ticket: what people can and cannot file."""
 
 import json
 import re

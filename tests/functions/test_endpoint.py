@@ -1,4 +1,4 @@
-"""What every function does by being made by endpoint(), through functions-framework as Google runs it."""
+"""Tests endpoint() through functions-framework, as Google runs it."""
 
 import asyncio
 import json

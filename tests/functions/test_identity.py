@@ -1,4 +1,4 @@
-"""Which tokens are believed, and what believing costs."""
+"""Verifies access tokens, and counts the requests that verification costs."""
 
 import asyncio
 import hmac
@@ -77,7 +77,7 @@ def verifier(auth: Auth) -> Verifier:
 
 
 def identify(verifier: Verifier, *tokens: str) -> list[Person | Problem]:
-    """What comes of the tokens, all of them at once."""
+    """Identifies all the tokens at once, and returns the outcomes."""
 
     async def run() -> list[Any]:
         calls = [verifier.person(token) for token in tokens]

@@ -1,4 +1,4 @@
-"""What a function loads when it starts, for that is paid at every cold start."""
+"""Limits the imports of a function, which every cold start pays for."""
 
 import json
 import os

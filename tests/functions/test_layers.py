@@ -1,4 +1,4 @@
-"""What imports what: each wing stands on those below it alone, and no folder is a heap."""
+"""Holds the modules to their layers: each part imports from below alone, and no folder is a heap."""
 
 import ast
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from deploy.table import ROOT
 SHARED = ROOT / "shared"
 # From the ground up: whatever stands on one line imports from lines above it, a wing also from itself.
 LAYERS = (
-    ("shared.text", "shared.errors"),
+    ("shared.choices", "shared.text", "shared.domains", "shared.errors"),
     ("shared.config",),
     ("shared.logs", "shared.store"),
     ("shared.outbox", "shared.sla_sweep"),

@@ -1,4 +1,4 @@
-"""What leaves for Linear: one issue a ticket, one comment a reply, whatever Linear and its forwarders do."""
+"""Forwards to Linear: one issue a ticket, one comment a reply, under failures of Linear and of forwarders."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""What people can and cannot read."""
+"""Tests list-tickets: what people can and cannot read."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -189,7 +189,7 @@ where t.customer_id = %s and t.description like %s and t.status = any (%s) order
 
 @pytest.fixture(scope="module")
 def filer(stack: RunningStack) -> Iterator[tuple[UUID, str]]:
-    """Who has filed 5,000 tickets, id and token; they are no other test's business, and gone afterwards."""
+    """Files 5,000 tickets, which no other test sees; yields the customer's id and token."""
     user = uuid4()
     with psycopg.connect(stack.database_url, autocommit=True) as connection:
         connection.execute(

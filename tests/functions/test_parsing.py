@@ -1,4 +1,4 @@
-"""Whatever people send, it is either taken or refused in the contract's words."""
+"""Parses arbitrary input: it is accepted, or refused in the contract's words."""
 
 import json
 from contextlib import suppress
@@ -22,7 +22,7 @@ names = st.sampled_from(sorted({name for fields in PAYLOADS.values() for name in
 
 
 def refused_or_taken(body: bytes) -> None:
-    """Raises if it is neither; what is taken can be stored, what is refused can be told."""
+    """Raises if it is neither; accepted input can be stored, refused input has a short error."""
     outcome: AnyTicket | Feedback | Problem
     try:
         outcome = parse_body(CreateTicket, body).payload

@@ -1,4 +1,4 @@
-"""What other systems file for people of the desk: signed, for a user who exists, and once an external_id."""
+"""Files by webhook of a partner: signed, for a user who exists, and once an external_id."""
 
 import json
 from base64 import b64encode
@@ -39,8 +39,8 @@ class Partner:
     def filed(self, kind: str, **data: Any) -> dict[str, Any]:
         answer = self.send({"type": kind, "data": data})
         assert answer.status_code == 200, answer.text
-        told: dict[str, Any] = answer.json()
-        return told
+        body: dict[str, Any] = answer.json()
+        return body
 
 
 @pytest.fixture
@@ -123,10 +123,10 @@ def test_a_companion_passes_on_a_bug_and_feedback(partner: Partner, customer: Pe
     bug = partner.filed("companion", **usual, ticket_type="bug", description="The calendar\nis wrong.")
     assert bug["issue_type"] == "bug"
     usual["external_id"] = str(uuid4())
-    told = [
+    confirmations = [
         partner.filed("companion", **usual, ticket_type="feedback", description="Nice!") for _ in range(2)
     ]
-    assert told[0]["feedback_id"] == told[1]["feedback_id"]
+    assert confirmations[0]["feedback_id"] == confirmations[1]["feedback_id"]
     found = db.execute(
         "select category, description from public.user_feedback where user_id = %s", [customer.id]
     )
@@ -187,8 +187,10 @@ def test_secrets_are_changed_without_a_gap_and_integrations_do_not_share_ids(
     old, new, others = (f"whsec_{b64encode(uuid4().bytes + uuid4().bytes).decode()}" for _ in range(3))
     data = ticket(customer)
     with serve("receive-webhook", PARTNER_SECRETS=f"acme={old},{new}\nzenith={others}\n") as url:
-        told = [Partner(f"{url}/tickets", secret).filed("ticket", **data) for secret in (old, new, others)]
-    assert told[0]["ticket_id"] == told[1]["ticket_id"] != told[2]["ticket_id"]
+        confirmations = [
+            Partner(f"{url}/tickets", secret).filed("ticket", **data) for secret in (old, new, others)
+        ]
+    assert confirmations[0]["ticket_id"] == confirmations[1]["ticket_id"] != confirmations[2]["ticket_id"]
 
 
 def test_an_integration_has_a_quota_and_repeating_costs_nothing(

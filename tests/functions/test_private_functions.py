@@ -1,4 +1,4 @@
-"""Who may call a private function: Google's gate as the local stack plays it, and the second look behind it."""
+"""Calls private functions: through Google's gate as the local stack plays it, and past it."""
 
 import time
 from typing import Any

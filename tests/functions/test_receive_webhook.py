@@ -1,4 +1,4 @@
-"""What comes back from Linear: an engineer's decisions and words, however often, late or out of order they arrive."""
+"""Receives Linear's webhooks: repeated, late or out of order."""
 
 import hashlib
 import hmac
@@ -48,8 +48,8 @@ class Webhooks:
     def moved(self, ticket: Ticket, name: str, kind: str, second: int = 1, **more: Any) -> dict[str, Any]:
         answer = self.send("Issue", issue(ticket, name, kind, second), **more)
         assert answer.status_code == 200, answer.text
-        told: dict[str, Any] = answer.json()
-        return told
+        body: dict[str, Any] = answer.json()
+        return body
 
     def commented(
         self, ticket: Ticket, body: str, comment_id: str | None = None, **more: Any
@@ -62,8 +62,8 @@ class Webhooks:
         }
         answer = self.send("Comment", data, "create", **more)
         assert answer.status_code == 200, answer.text
-        told: dict[str, Any] = answer.json()
-        return told
+        result: dict[str, Any] = answer.json()
+        return result
 
 
 def issue(ticket: Ticket, name: str, kind: str, second: int = 1) -> dict[str, Any]:
@@ -99,8 +99,8 @@ def call(stack: RunningStack, function: str) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {stack.identity_token(url)}"}
     answer = httpx.post(url, headers=headers, timeout=120, trust_env=False)
     assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+    body: dict[str, Any] = answer.json()
+    return body
 
 
 def status(api: Client, agent: Person, ticket: Ticket) -> str:

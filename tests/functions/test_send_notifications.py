@@ -1,4 +1,4 @@
-"""What leaves by mail: to whom, how often, and what becomes of it when the mail server has other ideas."""
+"""Sends mails: to whom, how often, and under failures of the mail server."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ NOTIFICATIONS = "/notifications"
 
 @pytest.fixture(autouse=True)
 def _alone_at_the_desk(db: Connection) -> None:
-    """What other tests left to be sent, and the agents it would go to, are no business of these."""
+    """Removes the outbox rows of other tests, and the agents they would go to."""
     db.execute("update private.outbox set state = 'done', payload = null where state <> 'done'")
     db.execute("update public.notifications set mail_due = false where mail_due")
     db.execute("delete from private.staff_news")
@@ -45,7 +45,7 @@ def mailbox(stack: RunningStack) -> Iterator[Mailbox]:
 
 
 class Desk:
-    """Whatever makes mails, and what sends them."""
+    """Causes mails, and sends them."""
 
     def __init__(self, stack: RunningStack, db: Connection, api: Client, rest: Client) -> None:
         self.stack, self.db, self._api, self._rest = stack, db, api, rest
@@ -62,7 +62,7 @@ class Desk:
         return counted
 
     def send(self, url: str | None = None) -> Counter[str]:
-        """What waits, all of it, whatever it waits for."""
+        """Sends all rows at once, without their backoff."""
         total: Counter[str] = Counter()
         more = True
         while more:
@@ -164,8 +164,8 @@ def test_the_requester_hears_of_status_assignment_and_the_decision_on_an_escalat
     desk.update(agent, ticket, status="resolved", resolution="Both charges were undone.")
     desk.send()
 
-    told = [bodies(mail)[0].splitlines()[0] for mail in mailbox.to(customer.email)]
-    assert told == [
+    first_lines = [bodies(mail)[0].splitlines()[0] for mail in mailbox.to(customer.email)]
+    assert first_lines == [
         "We have your request",
         "Agent is on it",
         "We need your answer",
@@ -275,13 +275,16 @@ def test_people_read_their_own_notifications_only_and_mark_them_read(
     ticket = desk.file(customer)
     desk.reply(agent, ticket, "We are looking into it.")
 
-    [told] = rest(customer).get(NOTIFICATIONS).json()
-    assert (told["kind"], told["data"]["ticket_number"]) == ("agent_replied", ticket["ticket_number"])
-    assert told["read_at"] is None
+    [notification] = rest(customer).get(NOTIFICATIONS).json()
+    assert (notification["kind"], notification["data"]["ticket_number"]) == (
+        "agent_replied",
+        ticket["ticket_number"],
+    )
+    assert notification["read_at"] is None
     assert rest(other).get(NOTIFICATIONS).json() == []
     assert rest(None).get(NOTIFICATIONS).status_code in (401, 403)
-    assert desk.rpc(other, "read_notifications", ids=[told["id"]]) == {"read": 0}
-    assert desk.rpc(customer, "read_notifications", ids=[told["id"]]) == {"read": 1}
+    assert desk.rpc(other, "read_notifications", ids=[notification["id"]]) == {"read": 0}
+    assert desk.rpc(customer, "read_notifications", ids=[notification["id"]]) == {"read": 1}
     assert rest(customer).get(NOTIFICATIONS).json()[0]["read_at"]
 
 

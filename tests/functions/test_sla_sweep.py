@@ -41,21 +41,21 @@ def service(stack: RunningStack) -> Iterator[httpx.Client]:
 def sweep(service: httpx.Client, batch: int = 1000) -> dict[str, Any]:
     answer = service.post("/rpc/sweep", json={"batch": batch})
     assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+    body: dict[str, Any] = answer.json()
+    return body
 
 
 def sweep_all(service: httpx.Client, batch: int = 1000) -> list[dict[str, Any]]:
-    """Batch after batch until there is nothing more to do: what each told."""
-    told = [sweep(service, batch)]
-    while told[-1]["more"]:
-        told.append(sweep(service, batch))
-    return told
+    """Sweeps batch after batch until nothing is due, and returns them all."""
+    batches = [sweep(service, batch)]
+    while batches[-1]["more"]:
+        batches.append(sweep(service, batch))
+    return batches
 
 
 @pytest.fixture(autouse=True)
 def _nothing_left_to_do(service: httpx.Client) -> None:
-    """What other tests have left is no news."""
+    """Sweeps what other tests have left."""
     sweep_all(service)
 
 
@@ -85,13 +85,13 @@ def file_overdue(db: Connection, many: int) -> list[UUID]:
 
 
 def news(db: Connection, ticket: str | UUID) -> list[str]:
-    """What staff are to hear of a ticket, but that it was filed."""
+    """Lists the staff news of a ticket, except its filing."""
     heard = "select kind from private.staff_news where ticket_id = %s and kind <> 'created' order by id"
     return [kind for (kind,) in db.execute(heard, (ticket,))]
 
 
 def escalations(db: Connection, ticket: str | UUID) -> list[str]:
-    """Who has flagged the ticket as escalated, each time."""
+    """Lists the actors who flagged the ticket as escalated."""
     flagged = (
         "select actor from public.ticket_events where ticket_id = %s and changes ? 'escalated' order by seq"
     )
@@ -106,13 +106,13 @@ def detail(client: httpx.Client, ticket: str) -> dict[str, Any]:
 
 def test_a_sweep_tells_what_it_did(service: httpx.Client, db: Connection, ticket: str) -> None:
     let_pass(db, ticket, hours=5)
-    told = sweep(service)
+    total = sweep(service)
     number = db.execute(
         "select ticket_number from public.support_tickets where id = %s", (ticket,)
     ).fetchone()
     assert number is not None
     counts = {"looked_at": 1, "warned": 0, "breached": 1, "closed": 0, "recalculated": 0}
-    assert told == counts | {"escalated": [number[0]], "pruned": told["pruned"], "more": False}
+    assert total == counts | {"escalated": [number[0]], "pruned": total["pruned"], "more": False}
 
 
 def test_a_second_sweep_finds_nothing_more_to_do(service: httpx.Client, db: Connection, ticket: str) -> None:
@@ -220,11 +220,11 @@ def test_two_sweeps_side_by_side_escalate_each_of_a_thousand_tickets_once(
 ) -> None:
     due = file_overdue(db, 1000)
     with ThreadPoolExecutor(2) as pool:
-        told = [batch for run in pool.map(lambda _: sweep_all(service, 50), range(2)) for batch in run]
-    told += sweep_all(service)  # what both have skipped, each because the other had it
-    escalated = [number for batch in told for number in batch["escalated"]]
+        batches = [batch for run in pool.map(lambda _: sweep_all(service, 50), range(2)) for batch in run]
+    batches += sweep_all(service)  # what both have skipped, each because the other had it
+    escalated = [number for batch in batches for number in batch["escalated"]]
     assert len(escalated) == len(set(escalated)) == 1000
-    assert sum(batch["breached"] for batch in told) == 1000
+    assert sum(batch["breached"] for batch in batches) == 1000
     counted = """
         select (select count(*) from private.staff_news n where n.ticket_id = t.id and n.kind = 'breached'),
           (select count(*) from public.ticket_events e where e.ticket_id = t.id), t.escalated, count(*)
@@ -374,8 +374,8 @@ def test_a_changed_policy_is_applied_batch_by_batch(
     for _ in range(3):
         file(api(customer), "support", category=category, priority="medium")
     rest(admin).patch("/sla_policies", params={"category": f"eq.{category}"}, json={"resolution_minutes": 60})
-    told = sweep(service, batch=2)
-    assert (told["recalculated"], told["more"]) == (2, True)
+    batch = sweep(service, batch=2)
+    assert (batch["recalculated"], batch["more"]) == (2, True)
 
 
 def test_a_changed_policy_waits_for_whoever_is_working_on_the_ticket(
@@ -503,12 +503,12 @@ def test_what_has_aged_is_pruned_and_what_has_not_is_kept(
 def test_read_notifications_are_pruned_and_unread_ones_kept(
     service: httpx.Client, db: Connection, customer: Person, ticket: str
 ) -> None:
-    told = """
+    insert = """
         insert into public.notifications (user_id, ticket_id, kind, created_at, read_at)
         values (%s, %s, %s, now() - interval '99 days', now() - %s::interval)
     """
     for kind, read in (("assigned", "31 days"), ("breached", "29 days"), ("due_soon", None)):
-        db.execute(told, (customer.id, ticket, kind, read))
+        db.execute(insert, (customer.id, ticket, kind, read))
     sweep_all(service)
     kept = db.execute(
         "select kind from public.notifications where user_id = %s order by kind", (customer.id,)
@@ -532,8 +532,8 @@ def test_an_agent_checks_the_slas_on_demand(api: Client, db: Connection, agent: 
     let_pass(db, ticket, hours=5)
     answer = api(agent).post("/admin-update/sla-check")
     assert answer.status_code == 200, answer.text
-    told = answer.json()
-    assert set(told) == {
+    body = answer.json()
+    assert set(body) == {
         "success",
         "warned",
         "breached",
@@ -543,7 +543,7 @@ def test_an_agent_checks_the_slas_on_demand(api: Client, db: Connection, agent: 
         "escalated",
         "more",
     }
-    assert (told["breached"], len(told["escalated"]), told["more"]) == (1, 1, False)
+    assert (body["breached"], len(body["escalated"]), body["more"]) == (1, 1, False)
     assert escalations(db, ticket) == ["system"]
 
 
@@ -553,8 +553,8 @@ def test_the_scheduler_has_everything_swept_that_is_due(stack: RunningStack, db:
     bearer = {"Authorization": f"Bearer {stack.identity_token(url)}"}
     answer = httpx.post(url, headers=bearer, timeout=60, trust_env=False)
     assert answer.status_code == 200, answer.text
-    told = answer.json()
-    assert (told["breached"], len(told["escalated"]), told["more"]) == (1100, 1100, False)
+    body = answer.json()
+    assert (body["breached"], len(body["escalated"]), body["more"]) == (1100, 1100, False)
     assert {news(db, ticket) == ["breached"] for ticket in late[:3]} == {True}
 
 

@@ -1,4 +1,4 @@
-"""Who passes Supabase's gateway, as whom; and what the functions' gateway tells a function."""
+"""Passes Supabase's gateway in each role, and the functions' gateway."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""What a developer can rely on when typing `make run`."""
+"""Tests `make run` as a developer uses it."""
 
 import json
 import os
@@ -37,7 +37,7 @@ class Desk:
     process: "subprocess.Popen[str]"
 
     def read_until(self, text: str) -> str:
-        """What it says, up to that text."""
+        """Returns its output up to that text."""
         said = ""
         assert self.process.stdout
         while text not in said:
@@ -52,7 +52,7 @@ class Desk:
         return self.process.returncode, said
 
     def settings(self) -> dict[str, str]:
-        """What it wrote for its users."""
+        """Reads the settings that it wrote for its users."""
         lines = (self.home / "env").read_text().splitlines()
         return dict(line.split("=", 1) for line in lines)
 

@@ -1,4 +1,4 @@
-"""What can go wrong around the functions, done to a running stack: each fault is over when its method returns."""
+"""Breaks the services around the functions of a running stack: each fault is over when its method returns."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What has to be true of the desk whatever has happened to it, as queries for what breaks it.
+"""Queries for what breaks the invariants of the desk.
 
 Beside the desk's own tables there are `answered`, what callers were told, and `arrived`, the mails that came: see `lay_out`.
 """
@@ -103,6 +103,6 @@ def lay_out(
 
 
 def broken(db: Connection) -> dict[str, list[tuple[object, ...]]]:
-    """What is broken, and by which rows; empty when nothing is."""
+    """Returns the broken invariants with their rows; empty when nothing is broken."""
     found = {sentence: db.execute(query.encode()).fetchall() for sentence, query in BROKEN.items()}
     return {sentence: rows for sentence, rows in found.items() if rows}

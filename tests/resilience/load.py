@@ -26,7 +26,7 @@ EXPECTED = (200, 409, 429, 503)
 
 @dataclass
 class Ledger:
-    """What was asked and what was answered, by all callers together."""
+    """Records the requests and answers of all callers."""
 
     counts: Counter[str] = field(default_factory=Counter)
     answered: list[tuple[str, str, str, str]] = field(default_factory=list)
@@ -87,7 +87,7 @@ class Caller:
         return None
 
     def make(self, action: str, path: str, body: Any) -> dict[str, Any] | None:
-        """What create-ticket or add-message answered, which goes into the ledger."""
+        """Returns the answer of create-ticket or add-message, and records it in the ledger."""
         key = str(uuid4())
         answer = self.ask("POST", path, body, key)
         if answer:

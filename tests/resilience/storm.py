@@ -193,7 +193,7 @@ class Storm:
         )
 
     def answers(self) -> dict[int, int]:
-        """How often the forwarders' calls ended with which status, where they were not killed meanwhile."""
+        """Counts the statuses that the forwarders' calls ended with, except those of killed ones."""
         return dict(sum((each.answers for each in self._forwarders), Counter()))
 
     def waiting(self) -> int:

@@ -91,7 +91,7 @@ def _in_turn(faults: Faults) -> Iterator[tuple[str, Callable[[], None]]]:
 
 
 def _work(agent: Caller) -> None:
-    """What an agent does, with every function that people call and no other person's luck."""
+    """Acts as an agent, with every public function, and undisturbed by other persons."""
     filed = agent.file("contact")
     assert filed, "no ticket can be filed any more"
     number = filed["ticket_number"]

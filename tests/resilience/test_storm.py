@@ -1,4 +1,4 @@
-"""Whatever fails: every ticket has one issue and every reply one comment.
+"""Forwards under failures: every ticket has one issue and every reply one comment.
 
 `make test` files a few dozen tickets, `make storm` a thousand; STORM_TICKETS and STORM_SEED make it another size, or again.
 """
@@ -41,7 +41,7 @@ FITTING = {
 
 @pytest.fixture(autouse=True)
 def _impatient(db: Connection) -> Iterator[None]:
-    """What fails is tried again soon."""
+    """Shortens the backoff of failed rows."""
     [[usual]] = db.execute("select value from private.settings where key = 'outbox_retry_seconds'")
     db.execute("select private.set_setting('outbox_retry_seconds', '0.02')")
     yield
@@ -49,7 +49,7 @@ def _impatient(db: Connection) -> Iterator[None]:
 
 
 class Found(NamedTuple):
-    """How often each thing exists in Linear, by what it says."""
+    """Counts how often each thing exists in Linear, by its text."""
 
     issues: Counter[str]
     comments: Counter[str]

@@ -73,7 +73,7 @@ def clock(minute: int) -> str:
 
 @cache
 def wall_clock(time_zone: str, utc_day: int) -> tuple[date, Sequence[int]]:
-    """What the clock shows at each minute of a day of UTC: minutes since the midnight of the date it shows first."""
+    """Reads the clock at each minute of a day of UTC: minutes since the midnight of its first date."""
     zone = ZoneInfo(time_zone)
     shown = [datetime.fromtimestamp((utc_day * DAY + minute) * 60, zone) for minute in range(DAY)]
     first = shown[0].date()
@@ -119,7 +119,7 @@ def between(calendar: Calendar, start: int, finish: int) -> int:
 
 
 class Question(NamedTuple):
-    """When have `seconds` passed after `start`, and how many pass until `finish`? In seconds of the epoch."""
+    """Asks when `seconds` have passed after `start`, and how many pass until `finish`, in seconds of the epoch."""
 
     start: int
     seconds: int

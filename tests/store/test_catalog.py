@@ -1,4 +1,4 @@
-"""What each role may do, pinned: every table, column grant and function of the catalog against one readable table."""
+"""Pins each role's rights: every table, column grant and function of the catalog against one readable table."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager

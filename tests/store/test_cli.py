@@ -49,7 +49,7 @@ def test_the_cli_and_the_local_runner_can_be_mixed(fresh: Database) -> None:
 def test_the_advisors_have_nothing_to_say(fresh: Database) -> None:
     with fresh.connect() as connection:
         apply_migrations(connection)
-    told = supabase(fresh, "db", "advisors", "--level", "info")
-    found = json.loads(told[told.index("[\n") : told.rindex("\n]") + 2])
+    output = supabase(fresh, "db", "advisors", "--level", "info")
+    found = json.loads(output[output.index("[\n") : output.rindex("\n]") + 2])
     # A fresh database has used no index yet.
     assert [lint["detail"] for lint in found if lint["name"] != "unused_index"] == []

@@ -1,4 +1,4 @@
-"""How functions speak to PostgREST."""
+"""Calls PostgREST as functions do."""
 
 import asyncio
 import json

@@ -204,9 +204,9 @@ def test_the_customer_hears_of_the_decision_and_not_of_the_note(
 ) -> None:
     decide(api(admin), asked(api(customer), ticket), "denied", note="They always say that.")
     where = {"ticket_id": f"eq.{ticket}", "select": "kind,data"}
-    told = rest(customer).get("/notifications", params=where).json()
-    assert [news["kind"] for news in told] == ["escalation_decided"]
-    assert "They always" not in str(told) + str(detail(api(customer), ticket))
+    notifications = rest(customer).get("/notifications", params=where).json()
+    assert [news["kind"] for news in notifications] == ["escalation_decided"]
+    assert "They always" not in str(notifications) + str(detail(api(customer), ticket))
     assert rest(customer).get("/escalation_requests").json() == []
 
 

@@ -36,8 +36,10 @@ def test_an_agents_timeline_has_everything_and_a_customers_what_concerns_them(
         ("status_changed", "customer"),
     ]
     assert detail(desk, ticket)["timeline"][1]["actor_name"] == "Agent"
-    told = [(entry["type"], entry.get("from"), entry.get("to")) for entry in detail(mine, ticket)["timeline"]]
-    assert told == [
+    timeline = [
+        (entry["type"], entry.get("from"), entry.get("to")) for entry in detail(mine, ticket)["timeline"]
+    ]
+    assert timeline == [
         ("created", None, "open"),
         ("replied", None, None),
         ("status_changed", "open", "waiting_on_customer"),

@@ -1,4 +1,4 @@
-"""What each kind of person can really do straight on PostgREST, cell by cell against tests/store/access_matrix.txt.
+"""Tries every access of every kind of person straight on PostgREST, against tests/store/access_matrix.txt.
 
 tests/store/grants.txt pins what the catalog grants; this is what comes of it under RLS and behind the RPCs' own checks.
 """

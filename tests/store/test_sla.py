@@ -75,7 +75,7 @@ def sla(client: httpx.Client, ticket: str) -> dict[str, Any]:
 
 
 def due_in(client: httpx.Client, ticket: str) -> dict[str, timedelta | None]:
-    """How long from now each clock has left, in whole hours."""
+    """Returns the whole hours that each clock has left."""
     left = {}
     for name, clock in sla(client, ticket).items():
         hours = clock["due_at"] and (clock["due_at"] - datetime.now(UTC) + SLACK / 2) / timedelta(hours=1)

@@ -1,4 +1,4 @@
-"""Which conversations need a person, what they are about, and by which words."""
+"""Triages conversations: whether they need a person, their category, and the reasons."""
 
 import tomllib
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What engineers read of a ticket: whatever a person wrote arrives as text, and nothing but text."""
+"""Writes issues of tickets: a person's text arrives as text, and as nothing else."""
 
 import re
 from typing import Any
@@ -49,7 +49,7 @@ def new_issue(**changes: Any) -> NewIssue:
 
 
 def outside_of_fences(markdown: str) -> str:
-    """What is left for markdown to interpret, by CommonMark's own rule for where a fence ends."""
+    """Returns the text that markdown interprets, by CommonMark's rule for the end of a fence."""
     left, closing = [], None
     for line in markdown.split("\n"):
         fence = re.match(r"(`{3,})(\w*)$", line)
@@ -65,8 +65,8 @@ def outside_of_fences(markdown: str) -> str:
 
 def test_an_issue_tells_everything_that_the_ticket_does() -> None:
     text = description_of(new_issue())
-    for told in ("SUP-00042", "Ada ada@example.com", "I press it and wait.", "1.0.0", "3", "true", "1.png"):
-        assert told in text
+    for fact in ("SUP-00042", "Ada ada@example.com", "I press it and wait.", "1.0.0", "3", "true", "1.png"):
+        assert fact in text
     assert "nothing" not in text.lower().replace("does nothing", "")
     assert title_of(new_issue()) == "[SUP-00042] The export does nothing"
 

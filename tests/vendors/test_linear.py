@@ -1,4 +1,4 @@
-"""What Linear can answer, and what becomes of what was sent to it then."""
+"""Tests the client of Linear: each answer, and the fate of the row."""
 
 import asyncio
 import json
@@ -49,9 +49,9 @@ def ask(call: Callable[[Linear], Awaitable[T]]) -> T:
 
 def failure(route: respx.Route, answer: httpx.Response | httpx.HTTPError) -> Refused:
     route.mock(side_effect=[answer])
-    with pytest.raises(Refused) as told:
+    with pytest.raises(Refused) as caught:
         ask(lambda client: client.issue(ID))
-    return told.value
+    return caught.value
 
 
 def errors(code: str, message: str = "no", status: int = 200, **headers: str) -> httpx.Response:
@@ -131,11 +131,11 @@ def test_an_oauth_token_is_a_bearer() -> None:
 def test_every_refusal_has_its_kind_and_says_whether_it_is_for_good(
     vendor: respx.Route, answer: httpx.Response | httpx.HTTPError, kind: type[Refused], permanent: bool
 ) -> None:
-    told = failure(vendor, answer)
-    assert type(told) is kind
-    assert told.permanent is permanent
-    assert told.reason.startswith("linear: ")
-    assert "ada@example.com" not in told.reason
+    problem = failure(vendor, answer)
+    assert type(problem) is kind
+    assert problem.permanent is permanent
+    assert problem.reason.startswith("linear: ")
+    assert "ada@example.com" not in problem.reason
 
 
 def reset_in(seconds: float) -> str:
@@ -148,8 +148,8 @@ def test_a_rate_limit_lasts_until_the_limit_that_is_used_up_starts_anew(
 ) -> None:
     others = {f"X-RateLimit-{other}-Reset": reset_in(3000) for other in linear.LIMITS if other != name}
     used_up = {f"X-RateLimit-{name}-Remaining": "0", f"X-RateLimit-{name}-Reset": reset_in(700)}
-    told = failure(vendor, errors("RATELIMITED", status=400, **others, **used_up))
-    assert 690 <= (told.retry_after or 0) <= 700
+    problem = failure(vendor, errors("RATELIMITED", status=400, **others, **used_up))
+    assert 690 <= (problem.retry_after or 0) <= 700
 
 
 @pytest.mark.parametrize(
@@ -164,8 +164,8 @@ def test_a_rate_limit_lasts_until_the_limit_that_is_used_up_starts_anew(
 def test_a_reset_that_makes_no_sense_is_kept_within_bounds(
     vendor: respx.Route, reset: str, seconds: int
 ) -> None:
-    told = failure(vendor, errors("RATELIMITED", status=400, **{"X-RateLimit-Requests-Reset": reset}))
-    assert told.retry_after == seconds
+    problem = failure(vendor, errors("RATELIMITED", status=400, **{"X-RateLimit-Requests-Reset": reset}))
+    assert problem.retry_after == seconds
 
 
 @pytest.mark.parametrize(("remaining", "is_scarce"), [("49", True), ("50", False), ("", False)])
@@ -198,9 +198,9 @@ def test_an_issue_goes_to_the_first_state_of_the_type_that_is_wished_for(vendor:
     vendor.respond(json=team(("later", "started", 3), ("doing", "started", 2.5), ("todo", "unstarted", 1)))
     found = ask(lambda client: client.team("ENG"))
     assert found.state("started") == "doing"
-    with pytest.raises(Refused, match="no state of the type completed") as told:
+    with pytest.raises(Refused, match="no state of the type completed") as caught:
         found.state("completed")
-    assert not told.value.permanent
+    assert not caught.value.permanent
 
 
 def test_a_team_is_asked_for_once(vendor: respx.Route) -> None:
@@ -220,9 +220,9 @@ def test_a_team_is_asked_for_once(vendor: respx.Route) -> None:
 
 def test_a_team_that_is_missing_waits_for_somebody_to_mend_it(vendor: respx.Route) -> None:
     vendor.respond(json={"data": {"teams": {"nodes": []}}})
-    with pytest.raises(Refused, match="no team XYZ") as told:
+    with pytest.raises(Refused, match="no team XYZ") as caught:
         ask(lambda client: client.team("XYZ"))
-    assert not told.value.permanent
+    assert not caught.value.permanent
 
 
 def labels(*found: tuple[str, str | None]) -> httpx.Response:

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001
-"""What a mail looks like, whatever people wrote and whatever the database says."""
+"""Composes mails from arbitrary texts and rows."""
 
 import re
 from email import message_from_bytes
@@ -46,7 +46,7 @@ def made(
 
 
 class Tags(HTMLParser):
-    """Which tags a page has, and where its links lead."""
+    """Collects the tags and links of a page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -78,8 +78,8 @@ def test_a_mail_says_the_same_in_text_and_in_html() -> None:
 @pytest.mark.parametrize("payload", [TO_ADA, TO_STRANGER], ids=["signed in", "anonymous"])
 def test_every_kind_of_mail_can_be_written_to_everybody(kind: str, payload: dict[str, Any]) -> None:
     kind, _, came_to = kind.partition(".")
-    told = {"status": came_to} if kind == "status_changed" else {"decision": came_to} if came_to else {}
-    mail = made(kind, payload | told)
+    outcome = {"status": came_to} if kind == "status_changed" else {"decision": came_to} if came_to else {}
+    mail = made(kind, payload | outcome)
 
     text, html = bodies(mail)
     assert "None" not in text + html
@@ -432,10 +432,10 @@ def test_an_address_that_no_mail_can_go_to_is_refused_for_good(address: str) -> 
     ],
 )
 def test_configuration_that_cannot_work_is_named(name: str, value: str) -> None:
-    with pytest.raises(NotConfigured) as told:
+    with pytest.raises(NotConfigured) as caught:
         load_mail(ENV | {name: value})
-    assert name in str(told.value.reason)
-    assert told.value.permanent
+    assert name in str(caught.value.reason)
+    assert caught.value.permanent
 
 
 def test_a_senders_name_may_be_quoted() -> None:

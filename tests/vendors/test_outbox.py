@@ -1,4 +1,4 @@
-"""What the drain does when the vendor, the store or our own code fails it."""
+"""Drains the outbox while the vendor, the store or our own code fails."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What Resend can answer, and what becomes of the mail then."""
+"""Tests the client of Resend: each answer, and the fate of the mail."""
 
 import asyncio
 import json
@@ -47,11 +47,11 @@ def send(*mails: Mail) -> None:
 
 
 def failure(route: respx.Route, answer: httpx.Response | httpx.HTTPError) -> Undelivered:
-    """Why the mail did not leave, when Resend answers like this."""
+    """Returns the reason why the mail did not leave, after this answer of Resend."""
     route.mock(side_effect=[answer])
-    with pytest.raises(Undelivered) as told:
+    with pytest.raises(Undelivered) as caught:
         send(MAIL)
-    return told.value
+    return caught.value
 
 
 def refusal(status: int, name: str, **headers: str) -> httpx.Response:
@@ -97,9 +97,9 @@ def test_a_mail_is_sent_with_its_key(resend: respx.Route) -> None:
 def test_a_mail_that_is_refused_as_such_is_not_tried_again(
     resend: respx.Route, status: int, name: str
 ) -> None:
-    told = failure(resend, refusal(status, name))
-    assert told.permanent
-    assert told.reason == f"resend: {status} {name}"
+    problem = failure(resend, refusal(status, name))
+    assert problem.permanent
+    assert problem.reason == f"resend: {status} {name}"
 
 
 @pytest.mark.parametrize(
@@ -120,18 +120,18 @@ def test_a_mail_that_is_refused_as_such_is_not_tried_again(
 def test_a_mail_waits_where_resend_or_our_set_up_is_at_fault(
     resend: respx.Route, status: int, name: str
 ) -> None:
-    told = failure(resend, refusal(status, name))
-    assert not told.permanent
-    assert told.reason == f"resend: {status} {name}"
+    problem = failure(resend, refusal(status, name))
+    assert not problem.permanent
+    assert problem.reason == f"resend: {status} {name}"
 
 
 @pytest.mark.parametrize(
     "error", [httpx.ConnectError("no route"), httpx.ReadTimeout("slow"), httpx.RemoteProtocolError("gone")]
 )
 def test_a_mail_waits_while_resend_cannot_be_reached(resend: respx.Route, error: httpx.HTTPError) -> None:
-    told = failure(resend, error)
-    assert not told.permanent
-    assert told.reason == f"resend: {type(error).__name__}"
+    problem = failure(resend, error)
+    assert not problem.permanent
+    assert problem.reason == f"resend: {type(error).__name__}"
 
 
 @pytest.mark.parametrize(
@@ -149,9 +149,9 @@ def test_a_mail_waits_while_resend_cannot_be_reached(resend: respx.Route, error:
 def test_who_asked_too_much_waits_as_long_as_resend_says(
     resend: respx.Route, name: str, asked: dict[str, str], pause: int | None
 ) -> None:
-    told = failure(resend, refusal(429, name, **asked))
-    assert not told.permanent
-    assert told.retry_after == pause
+    problem = failure(resend, refusal(429, name, **asked))
+    assert not problem.permanent
+    assert problem.retry_after == pause
 
 
 @pytest.mark.parametrize(
@@ -170,9 +170,9 @@ def test_who_asked_too_much_waits_as_long_as_resend_says(
 def test_an_error_that_cannot_be_read_is_told_by_its_status(
     resend: respx.Route, status: int, body: bytes
 ) -> None:
-    told = failure(resend, httpx.Response(status, content=body))
-    assert told.permanent == (status == 422)
-    assert told.reason == f"resend: {status} unreadable"
+    problem = failure(resend, httpx.Response(status, content=body))
+    assert problem.permanent == (status == 422)
+    assert problem.reason == f"resend: {status} unreadable"
 
 
 def test_an_error_without_a_name_is_told_by_its_status(resend: respx.Route) -> None:
@@ -181,14 +181,14 @@ def test_an_error_without_a_name_is_told_by_its_status(resend: respx.Route) -> N
 
 @pytest.mark.parametrize("body", [b"", b"<html>Welcome to the hotel</html>", b"{}", b'{"id": null}'])
 def test_a_success_without_an_id_is_none(resend: respx.Route, body: bytes) -> None:
-    told = failure(resend, httpx.Response(200, content=body))
-    assert not told.permanent
-    assert told.reason == "resend: 200 without an id"
+    problem = failure(resend, httpx.Response(200, content=body))
+    assert not problem.permanent
+    assert problem.reason == "resend: 200 without an id"
 
 
 def test_a_redirect_is_not_followed(resend: respx.Route) -> None:
-    told = failure(resend, httpx.Response(302, headers={"location": "https://elsewhere.example.com"}))
-    assert not told.permanent
+    problem = failure(resend, httpx.Response(302, headers={"location": "https://elsewhere.example.com"}))
+    assert not problem.permanent
 
 
 def test_a_mail_that_was_sent_in_other_words_is_not_sent_again(resend: respx.Route) -> None:

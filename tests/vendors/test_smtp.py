@@ -1,4 +1,4 @@
-"""How mail is handed to a server: encrypted or not, refused or put off."""
+"""Sends mail by SMTP: encrypted or not, refused or deferred."""
 
 import asyncio
 import datetime
@@ -115,10 +115,10 @@ def send(url: str, to: str = "ada@example.com") -> None:
 
 
 def failure(server: Server, to: str = "ada@example.com") -> Undelivered:
-    with pytest.raises(Undelivered) as told:
+    with pytest.raises(Undelivered) as caught:
         asyncio.run(Smtp(server).send(mail(to)))
-    assert "ada" not in told.value.reason
-    return told.value
+    assert "ada" not in caught.value.reason
+    return caught.value
 
 
 def test_a_mail_is_handed_over_once(start: Start) -> None:
@@ -146,9 +146,9 @@ def test_only_a_server_on_the_same_machine_is_spoken_to_in_the_open(url: str, se
 
 @pytest.mark.parametrize("url", ["smtp.example.com", "https://smtp.example.com", "smtp://", "smtp://h:port"])
 def test_an_address_that_is_no_servers_is_named(url: str) -> None:
-    with pytest.raises(NotConfigured) as told:
+    with pytest.raises(NotConfigured) as caught:
         server_of(url)
-    assert "SMTP_URL" in str(told.value.reason)
+    assert "SMTP_URL" in str(caught.value.reason)
 
 
 def test_starttls_encrypts_before_the_password_and_the_mail(
@@ -180,8 +180,8 @@ def test_tls_from_the_start(start: Start, certificate: ssl.SSLContext) -> None:
 
 def test_a_server_without_tls_gets_no_mail_where_tls_is_wanted(start: Start) -> None:
     handler = Taking()
-    told = failure(Server("127.0.0.1", start(handler), None, "", "starttls"))
-    assert (told.permanent, told.reason) == (False, "smtp: SMTPNotSupportedError")
+    problem = failure(Server("127.0.0.1", start(handler), None, "", "starttls"))
+    assert (problem.permanent, problem.reason) == (False, "smtp: SMTPNotSupportedError")
     assert handler.taken == []
 
 
@@ -190,8 +190,8 @@ def test_a_certificate_of_nobody_we_know_gets_no_mail(
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
     handler = Taking()
-    told = failure(Server("127.0.0.1", start(handler, tls_context=certificate), None, "", "starttls"))
-    assert (told.permanent, told.reason) == (False, "smtp: SSLCertVerificationError")
+    problem = failure(Server("127.0.0.1", start(handler, tls_context=certificate), None, "", "starttls"))
+    assert (problem.permanent, problem.reason) == (False, "smtp: SSLCertVerificationError")
     assert handler.taken == []
 
 
@@ -216,13 +216,13 @@ def test_a_certificate_of_nobody_we_know_gets_no_mail(
 def test_what_is_refused_for_good_and_what_waits(
     start: Start, step: str, answer: str, permanent: bool, reason: str
 ) -> None:
-    told = failure(Server("127.0.0.1", start(Taking(step, answer)), None, "", "none"))
-    assert (told.permanent, told.reason) == (permanent, f"smtp: {reason}")
+    problem = failure(Server("127.0.0.1", start(Taking(step, answer)), None, "", "none"))
+    assert (problem.permanent, problem.reason) == (permanent, f"smtp: {reason}")
 
 
 def test_a_mail_waits_while_there_is_no_server() -> None:
-    told = failure(Server("127.0.0.1", free_ports(1)[0], None, "", "none"))
-    assert (told.permanent, told.reason) == (False, "smtp: ConnectionRefusedError")
+    problem = failure(Server("127.0.0.1", free_ports(1)[0], None, "", "none"))
+    assert (problem.permanent, problem.reason) == (False, "smtp: ConnectionRefusedError")
 
 
 def test_an_old_address_with_dots_side_by_side_is_quoted(start: Start) -> None:
@@ -237,7 +237,7 @@ def test_an_address_beyond_ascii_goes_to_servers_that_know_how(start: Start) -> 
     assert knows.taken[0].rcpt_tos == ["jörg@example.com"]
     assert "\r\nTo: jörg@example.com\r\n".encode() in (knows.taken[0].original_content or b"")
 
-    told = failure(
+    problem = failure(
         Server("127.0.0.1", start(Taking(), enable_SMTPUTF8=False), None, "", "none"), "jörg@example.com"
     )
-    assert (told.permanent, told.reason) == (True, "smtp: the server takes ASCII addresses only")
+    assert (problem.permanent, problem.reason) == (True, "smtp: the server takes ASCII addresses only")

@@ -65,7 +65,7 @@ class Cloud:
         return [call for call in self.calls if not reads.match(call)]
 
     def members(self, resource: str, role: str) -> set[str]:
-        """Who has a role on a resource, like `secrets/supadesk-intake-secret`."""
+        """Lists the members with a role on a resource, like `secrets/supadesk-intake-secret`."""
         bindings = self._policy(resource).get("bindings", [])
         return {member for binding in bindings if binding["role"] == role for member in binding["members"]}
 
@@ -91,7 +91,7 @@ class Cloud:
         return uri
 
     def value(self, secret: str) -> str:
-        """What the newest version of a secret holds."""
+        """Returns the newest version of a secret."""
         return b64decode(self.secrets[secret][-1]["data"]).decode()
 
     def answer(self, service: str, method: str, path: str, query: Json, body: Json) -> Json:
@@ -347,7 +347,7 @@ HANDLERS: list[tuple[str, str, str, Callable[..., Json]]] = [
 
 
 def key_file(endpoint: str) -> Json:
-    """What a service account's key file holds; its tokens are to be had from the double."""
+    """Returns a service account's key file, whose tokens the fake issues."""
     pem = KEY.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -373,7 +373,7 @@ def _is_ours(authorization: str) -> bool:
 
 
 class Result(NamedTuple):
-    """What became of setting up: the exit status, and what was said."""
+    """Holds the result of a set-up: exit status and output."""
 
     code: int
     says: str

@@ -36,7 +36,7 @@ REQUEST_ID = "6c1b1e9e-6f0c-4a55-9b1c-0d3f8f5b7a11"
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server says to everything."""
+    """Holds a server's answer to every request."""
 
     status: int
     body: Mapping[str, Any] | str
@@ -133,7 +133,7 @@ class Project:
         self.change(urls=self.state["urls"] | {name: self.state["urls"].get(name, {}) | own})
 
     def serving(self, name: str) -> dict[str, int]:
-        """What part of the traffic each revision gets."""
+        """Returns each revision's share of the traffic."""
         traffic: dict[str, int] = self.state["services"][name]["traffic"]
         return traffic
 
