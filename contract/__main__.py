@@ -51,7 +51,7 @@ ERRORS = {
 COMMON_ERRORS = (401, 500, 503)
 DESCRIPTION = """Every answer carries `X-Request-Id`. Times are RFC 3339 in UTC. `{ticket}` is a number
 such as SUP-00001 or a UUID. Keys of ai-escalation may be snake_case as well; blank optional fields count
-as missing."""
+as missing. Characters without a glyph, such as U+200B, are blank."""
 
 
 class PartnerEvent(RootModel[Annotated[AnyEvent, Field(discriminator="type")]]):

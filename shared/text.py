@@ -26,12 +26,12 @@ _FLAG_OR_UNPRINTABLE = re.compile(
 
 
 def is_blank(text: str) -> bool:
-    """Tells a text of blanks and invisible characters only."""
+    """Returns whether the text is nothing but blanks and invisible characters."""
     return _VISIBLE.search(text) is None
 
 
 def printable(text: str) -> str:
-    """Text with line feeds for all line breaks, and without what a reader cannot see."""
+    """Returns the text without unprintable characters; line breaks become line feeds."""
     return _FLAG_OR_UNPRINTABLE.sub(r"\1", LINE_BREAK.sub("\n", text))
 
 

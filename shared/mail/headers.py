@@ -68,13 +68,15 @@ def text_field(name: str, text: str) -> Field:
 
 def address_field(name: str, address: Address) -> Field:
     """Writes a field of one recipient or sender, whose name stays one name whatever is in it."""
-    lines = _Lines(name)
-    display_name = address.display_name
-    if not PHRASE.fullmatch(display_name) and all(map(PLAIN_WORD.fullmatch, display_name.split(" "))):
-        lines.add(_quoted(display_name).split(" "))
-    elif display_name:
+    lines, display_name, spec = _Lines(name), address.display_name, addr_spec(address)
+    quoted = _quoted(display_name).split(" ")
+    if not display_name:
+        lines.add([spec])
+    elif not PHRASE.fullmatch(display_name) and all(map(PLAIN_WORD.fullmatch, quoted)):
+        lines.add([*quoted, f"<{spec}>"])
+    else:
         lines.add_text(display_name, PLAIN_ATOM)
-    lines.add([f"<{addr_spec(address)}>" if display_name else addr_spec(address)])
+        lines.add([f"<{spec}>"])
     return lines.field()
 
 
@@ -152,13 +154,13 @@ def _shorter_encoding(text: str) -> Callable[[str, int], tuple[str, str]]:
 
 
 def _q_word(text: str, room: int) -> tuple[str, str]:
-    """An encoded word of at most `room` characters, and the rest of the text."""
+    """Returns an encoded word of at most `room` characters, and the rest of the text."""
     first, rest = _split(text, room - len("=?utf-8?q??="), lambda char: len(_q(_octets(char))))
     return f"=?utf-8?q?{_q(_octets(first))}?=", rest
 
 
 def _b_word(text: str, room: int) -> tuple[str, str]:
-    """The same in Base64, which makes four characters of three octets."""
+    """Does the same in Base64, which makes four characters of three octets."""
     first, rest = _split(text, (room - len("=?utf-8?b??=")) // 4 * 3, lambda char: len(_octets(char)))
     return f"=?utf-8?b?{b64encode(_octets(first)).decode()}?=", rest
 

@@ -83,7 +83,7 @@ class Letter(NamedTuple):
 
 
 def isolated(name: str) -> str:
-    """Marks a name from right to left inside a sentence; `name` is one line, and so has no such marks."""
+    """Marks a right-to-left name inside a sentence; `name` is one line and has no such marks."""
     right_to_left = any(bidirectional(character) in ("R", "AL") for character in name)
     return f"{ISOLATE}{name}{END_OF_ISOLATE}" if right_to_left else name
 

@@ -39,9 +39,13 @@ STATUS_ALIASES = dict.fromkeys(
 def _storable(text: str) -> str:
     if "\x00" in text:
         raise ValueError("must not hold the NUL character (U+0000)")
+    return text
+
+
+def _visible(text: str) -> str:
     if text and is_blank(text):
         raise ValueError("must not be blank")
-    return text
+    return _storable(text)
 
 
 def _name(text: str) -> str:
@@ -124,7 +128,7 @@ def as_subject(text: str) -> str:
     return next((line.strip() for line in text.splitlines() if not is_blank(line)), text)[:MAX_SUBJECT]
 
 
-Stored = AfterValidator(_storable)
+Stored = AfterValidator(_visible)
 
 Maybe = Annotated[T | None, BeforeValidator(_blank_to_none)]
 Short = Annotated[str, Field(min_length=1, max_length=255), Stored]

@@ -49,6 +49,11 @@ def test_an_optional_field_that_nobody_sees_counts_as_left_out(text: str) -> Non
     assert parse_query(TicketFilters, [("q", text)]).q is None
 
 
+@pytest.mark.parametrize("value", ["", " ", "\u200b"])
+def test_a_value_of_the_context_may_be_blank(value: str) -> None:
+    assert parsed("support", context={"coupon": value})["context"]["coupon"] == value
+
+
 def test_the_subject_of_a_bug_is_its_first_line_that_can_be_seen() -> None:
     assert as_subject("\u200b\n\u3164\nThe export is empty") == "The export is empty"
 

@@ -112,6 +112,8 @@ def test_blanks_between_words_survive_at_every_length(script: str, length: int) 
         "ada@example.com",
         "Friends: ada@example.com, eve@example.com;",
         '"Ada"',
+        '"' * 60,
+        "\\" * 40 + "," + '"' * 40,
         "back\\slash\\",
         "Dr. A. Lovelace, Jr.",
         "(comment) Ada",
