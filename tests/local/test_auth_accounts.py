@@ -215,6 +215,23 @@ class TestAdministration:
             admin.generate_link({"type": "recovery", "email": new_address()})
         assert (refused.value.status, refused.value.code) == (404, "user_not_found")
 
+    @pytest.mark.parametrize(
+        ("body", "status", "code"),
+        [
+            ({"type": "magiclink"}, 400, "validation_failed"),
+            ({"type": "email_change_new", "email": "a@example.com"}, 400, "validation_failed"),
+            ({"type": "nonsense", "email": "a@example.com"}, 400, "validation_failed"),
+            ({"type": "signup", "email": "no-password@example.com"}, 400, "validation_failed"),
+        ],
+    )
+    def test_a_link_needs_what_it_is_for(
+        self, body: dict[str, str], status: int, code: str, stack: RunningStack
+    ) -> None:
+        headers = {"apikey": stack.secret_key}
+        url = f"{stack.auth_url}/admin/generate_link"
+        answer = httpx.post(url, json=body, headers=headers, trust_env=False)
+        assert (answer.status_code, answer.json()["error_code"]) == (status, code)
+
     def test_a_banned_person_can_neither_sign_in_nor_refresh(
         self, client: NewClient, admin: Any, ada: Client
     ) -> None:

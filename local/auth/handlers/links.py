@@ -228,6 +228,8 @@ def generate_link(call: AuthRequest) -> Response:
     """POST /admin/generate_link: the link and the code that a mail would have, without the mail."""
     call.require_admin()
     body = call.body(LinkRequest)
+    if not body.email or (body.type.startswith("email_change") and not body.new_email):
+        raise invalid("An email address is required")
     page = body.redirect_to or call.redirect_to
     type_, kind, user, address = _linked(call, body)
     token = one_time.issue(call.connection, user["id"], kind, address)
