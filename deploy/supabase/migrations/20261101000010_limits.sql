@@ -1,6 +1,8 @@
--- Limits: quotas, idempotency keys and webhook deliveries. Counted here, so that they hold across instances, races and doors.
+-- Limits: quotas, idempotency keys and webhook deliveries. Counted here, so that they hold across
+-- instances, races and doors.
 
--- At most `most` within any `period`; not per clock hour, which would let twice as many through around the hour.
+-- At most `most` within any `period`; not per clock hour, which would let twice as many through
+-- around the hour.
 create table private.quota_limits (
   kind text primary key,
   most integer not null check (most between 0 and 10000),
@@ -27,14 +29,11 @@ create table private.quotas (
 
 create index quotas_kind on private.quotas (kind);
 
--- One row a person and kind, updated only while there is room: the row's lock makes racing calls wait their turn. It keeps the
--- latest `most` times; there is room where that many are not there yet, or the first of them is out of the period.
-create function private.spend_quota(who text, kind text)
-returns void
-language plpgsql
-security definer
-set search_path = ''
-as $$
+-- One row a person and kind, updated only while there is room: the row's lock makes racing calls
+-- wait their turn. It keeps the latest `most` times; there is room where that many are not there
+-- yet, or the first of them is out of the period.
+create function private.spend_quota(who text, kind text) returns void
+language plpgsql security definer set search_path = '' as $$
 declare
   rule private.quota_limits;
   oldest timestamptz := now();
@@ -56,7 +55,8 @@ begin
     'SD429',
     format('That is more than %s in %s. Try again later.', rule.most,
       case rule.period when interval '1 hour' then 'an hour' else rule.period::text end),
-    jsonb_build_object('retry_after', greatest(1, ceil(extract(epoch from oldest + rule.period - now()))::integer))
+    jsonb_build_object(
+      'retry_after', greatest(1, ceil(extract(epoch from oldest + rule.period - now()))::integer))
   );
 end
 $$;
@@ -74,14 +74,13 @@ create table private.idempotency (
 
 create index idempotency_created on private.idempotency (created_at);
 
--- Null when the key is new (and now claimed, for as long as this transaction stands), else the stored answer. Whoever
--- sends the same key at the same time waits at the insert, and goes on once the first has committed or rolled back.
-create function private.replayed_answer(caller text, action text, key text, request jsonb)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+-- Null when the key is new (and now claimed, for as long as this transaction stands), else the
+-- stored answer. Whoever sends the same key at the same time waits at the insert, and goes on once
+-- the first has committed or rolled back.
+create function private.replayed_answer(
+  caller text, action text, key text, request jsonb
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 declare
   earlier private.idempotency;
   request_sha256 text;
@@ -92,7 +91,8 @@ begin
   request_sha256 := private.sha256(request::text);
   if replayed_answer.key !~ '^[\x21-\x7e]{1,255}$' then
     perform private.fail_fields(
-      private.problem('idempotency_key', 'must be 1 to 255 printable ASCII characters without blanks'));
+      private.problem(
+        'idempotency_key', 'must be 1 to 255 printable ASCII characters without blanks'));
   end if;
   insert into private.idempotency as i (caller, action, key, request_sha256)
   values (replayed_answer.caller, replayed_answer.action, replayed_answer.key, request_sha256)
@@ -103,31 +103,33 @@ begin
     return null;
   end if;
   select i.* into strict earlier from private.idempotency i
-  where i.caller = replayed_answer.caller and i.action = replayed_answer.action and i.key = replayed_answer.key;
+  where i.caller = replayed_answer.caller and i.action = replayed_answer.action
+    and i.key = replayed_answer.key;
   if earlier.request_sha256 <> request_sha256 then
-    perform private.fail('SD093', 'This Idempotency-Key was used with another request; use a new one.');
+    perform private.fail(
+      'SD093', 'This Idempotency-Key was used with another request; use a new one.');
   end if;
   return earlier.answer;
 end
 $$;
 
-create function private.remember_answer(caller text, action text, key text, answer jsonb)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.remember_answer(
+  caller text, action text, key text, answer jsonb
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 begin
   if remember_answer.key is not null then
     update private.idempotency i
     set answer = remember_answer.answer
-    where i.caller = remember_answer.caller and i.action = remember_answer.action and i.key = remember_answer.key;
+    where i.caller = remember_answer.caller and i.action = remember_answer.action
+      and i.key = remember_answer.key;
   end if;
   return remember_answer.answer;
 end
 $$;
 
--- Deliveries: what has sent us something says which sending it was, so that the same one again does nothing.
+-- Deliveries: what has sent us something says which sending it was, so that the same one again does
+-- nothing.
 create table private.deliveries (
   source text not null,
   delivery text not null,
@@ -137,12 +139,8 @@ create table private.deliveries (
 
 create index deliveries_received on private.deliveries (received_at);
 
-create function private.is_first_delivery(source text, delivery text)
-returns boolean
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.is_first_delivery(source text, delivery text) returns boolean
+language plpgsql security definer set search_path = '' as $$
 begin
   insert into private.deliveries (source, delivery)
   values (is_first_delivery.source, is_first_delivery.delivery)

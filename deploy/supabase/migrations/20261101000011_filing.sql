@@ -1,6 +1,8 @@
--- Filing a ticket. Every way in ends in private.file_ticket, which checks the row and writes it with its attachments.
+-- Filing a ticket. Every way in ends in private.file_ticket, which checks the row and writes it
+-- with its attachments.
 
--- What is special to an issue type and goes into `context`. Types that are not named here take any keys.
+-- What is special to an issue type and goes into `context`. Types that are not named here take any
+-- keys.
 create table private.context_fields (
   issue_type text not null references private.issue_types (issue_type) on delete cascade,
   field text not null,
@@ -27,12 +29,8 @@ insert into private.context_fields (issue_type, field, longest, required, choice
   ('other', 'reporter_email', 254, false, null),
   ('contact', 'reporter_email', 254, false, null);
 
-create function private.context_problems(issue_type text, context jsonb)
-returns jsonb
-language plpgsql
-stable
-set search_path = ''
-as $$
+create function private.context_problems(issue_type text, context jsonb) returns jsonb
+language plpgsql stable set search_path = '' as $$
 declare
   problems jsonb := '[]';
   entry record;
@@ -41,7 +39,8 @@ begin
     return private.problem('context', 'must be an object');
   end if;
   if context = '{}' and not exists (
-    select from private.context_fields f where f.issue_type = context_problems.issue_type and f.required
+    select from private.context_fields f
+    where f.issue_type = context_problems.issue_type and f.required
   ) then
     return '[]';
   end if;
@@ -61,19 +60,24 @@ begin
     order by 1
   loop
     problems := problems || case
-      when not entry.is_known then private.problem('context.' || entry.key, 'is not a field of this issue type')
+      when not entry.is_known
+        then private.problem('context.' || entry.key, 'is not a field of this issue type')
       when entry.key !~ '^[A-Za-z][A-Za-z0-9_]{0,62}$'
-        then private.problem('context', 'keys must be letters, digits and underscores, at most 63, a letter first')
-      when not entry.is_given and entry.required then private.problem('context.' || entry.key, 'is required')
+        then private.problem(
+          'context', 'keys must be letters, digits and underscores, at most 63, a letter first')
+      when not entry.is_given and entry.required
+        then private.problem('context.' || entry.key, 'is required')
       when not entry.is_given then '[]'
       when jsonb_typeof(entry.value) in ('object', 'array')
-        then private.problem('context.' || entry.key, 'must be a string, a number, true, false or null')
+        then private.problem(
+          'context.' || entry.key, 'must be a string, a number, true, false or null')
       when entry.longest is not null and jsonb_typeof(entry.value) <> 'string'
         then private.problem('context.' || entry.key, 'must be a string')
       when entry.choices is not null
         then private.choice_problem('context.' || entry.key, entry.value #>> '{}', entry.choices)
       when jsonb_typeof(entry.value) = 'string'
-        then private.text_problem('context.' || entry.key, entry.value #>> '{}', coalesce(entry.longest, 10000))
+        then private.text_problem(
+          'context.' || entry.key, entry.value #>> '{}', coalesce(entry.longest, 10000))
       else '[]'
     end;
   end loop;
@@ -81,13 +85,10 @@ begin
 end
 $$;
 
--- The conversation that a chatbot report is about: built when it was left out, its host allow-listed otherwise.
-create function private.conversation_context(context jsonb)
-returns jsonb
-language sql
-stable
-set search_path = ''
-as $$
+-- The conversation that a chatbot report is about: built when it was left out, its host
+-- allow-listed otherwise.
+create function private.conversation_context(context jsonb) returns jsonb
+language sql stable set search_path = '' as $$
   select case
     when context ? 'conversation_link' then context
     else context || jsonb_build_object('conversation_link', replace(replace(
@@ -97,30 +98,25 @@ as $$
   end
 $$;
 
-create function private.conversation_problems(link text)
-returns jsonb
-language plpgsql
-stable
-set search_path = ''
-as $$
+create function private.conversation_problems(link text) returns jsonb
+language plpgsql stable set search_path = '' as $$
 begin
   return (
     select case
-      when link is null or (private.is_web_url(link) and private.setting('conversation_hosts') ? private.url_host(link))
+      when link is null
+        or (private.is_web_url(link)
+          and private.setting('conversation_hosts') ? private.url_host(link))
         then '[]'::jsonb
       else private.problem('context.conversation_link', 'must be an https:// URL on ' || (
-        select string_agg(host, ' or ') from jsonb_array_elements_text(private.setting('conversation_hosts')) as host))
+        select string_agg(host, ' or ')
+        from jsonb_array_elements_text(private.setting('conversation_hosts')) as host))
     end
   );
 end
 $$;
 
-create function private.ticket_problems(t public.support_tickets, attachments text[])
-returns jsonb
-language plpgsql
-stable
-set search_path = ''
-as $$
+create function private.ticket_problems(t public.support_tickets, attachments text[]) returns jsonb
+language plpgsql stable set search_path = '' as $$
 begin
   return private.text_problem('subject', t.subject, 255)
     || private.text_problem('description', t.description, 20000)
@@ -132,19 +128,18 @@ begin
     || private.context_problems(t.issue_type, t.context)
     || case when private.is_email(t.context ->> 'reporter_email') is not false then '[]'::jsonb
          else private.problem('requester_email', 'must be an e-mail address') end
-    || case when t.issue_type = 'chatbot' then private.conversation_problems(t.context ->> 'conversation_link')
+    || case when t.issue_type = 'chatbot'
+         then private.conversation_problems(t.context ->> 'conversation_link')
          else '[]'::jsonb end
     || private.url_problems('attachments', attachments);
 end
 $$;
 
 -- Checks and writes a ticket of which the caller's rights, quota and person are settled.
-create function private.file_ticket(t public.support_tickets, attachments text[])
-returns public.support_tickets
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.file_ticket(
+  t public.support_tickets, attachments text[]
+) returns public.support_tickets
+language plpgsql security definer set search_path = '' as $$
 begin
   t.category := coalesce(t.category, (
     select i.default_category from private.issue_types i where i.issue_type = t.issue_type));
@@ -154,50 +149,46 @@ begin
     t.context := private.conversation_context(t.context);
   end if;
   insert into public.support_tickets (
-    customer_id, requester_name, requester_email, issue_type, category, subject, description, priority, branch_id, context
+    customer_id, requester_name, requester_email, issue_type, category, subject, description,
+    priority, branch_id, context
   )
   values (
-    t.customer_id, t.requester_name, t.requester_email, t.issue_type, t.category, t.subject, t.description, t.priority,
-    t.branch_id, t.context
+    t.customer_id, t.requester_name, t.requester_email, t.issue_type, t.category, t.subject,
+    t.description, t.priority, t.branch_id, t.context
   )
   returning * into t;
   if cardinality(attachments) > 0 then
-    insert into public.ticket_attachments (ticket_id, url) select t.id, url from unnest(attachments) as url;
+    insert into public.ticket_attachments (ticket_id, url)
+    select t.id, url from unnest(attachments) as url;
   end if;
   return t;
 end
 $$;
 
-create function private.receipt(t public.support_tickets)
-returns jsonb
-language plpgsql
-stable
-set search_path = ''
-as $$
+create function private.receipt(t public.support_tickets) returns jsonb
+language plpgsql stable set search_path = '' as $$
 begin
   return jsonb_build_object(
-    'ticket_id', t.id, 'ticket_number', t.ticket_number, 'issue_type', t.issue_type, 'status', t.status,
-    'priority', t.priority, 'category', t.category, 'created_at', private.wire_time(t.created_at),
+    'ticket_id', t.id, 'ticket_number', t.ticket_number, 'issue_type', t.issue_type,
+    'status', t.status, 'priority', t.priority, 'category', t.category,
+    'created_at', private.wire_time(t.created_at),
     'first_response_minutes', (private.policy_for(t.category, t.priority)).first_response_minutes
   );
 end
 $$;
 
--- The confirmed account with this id or e-mail address, or null. Auth stores addresses in lower case, and
--- `email = … and not is_sso_user` is its one unique index on them, so an address names at most one account.
-create function private.account_of(customer text)
-returns uuid
-language plpgsql
-stable
-security definer
-set search_path = ''
-as $$
+-- The confirmed account with this id or e-mail address, or null. Auth stores addresses in lower
+-- case, and `email = … and not is_sso_user` is its one unique index on them, so an address names at
+-- most one account.
+create function private.account_of(customer text) returns uuid
+language plpgsql stable security definer set search_path = '' as $$
 declare
   account uuid;
 begin
   if private.is_uuid(customer) then
     select u.id into account from auth.users u
-    where u.id = customer::uuid and u.confirmed_at is not null and not u.is_anonymous and u.deleted_at is null;
+    where u.id = customer::uuid and u.confirmed_at is not null and not u.is_anonymous
+      and u.deleted_at is null;
   else
     select u.id into account from auth.users u
     where u.email = lower(customer) and not u.is_sso_user and u.email_confirmed_at is not null
@@ -207,14 +198,10 @@ begin
 end
 $$;
 
--- The customer that an agent files for, by id or e-mail; the agent's branch sees its own customers only.
-create function private.find_customer(customer text)
-returns uuid
-language plpgsql
-stable
-security definer
-set search_path = ''
-as $$
+-- The customer that an agent files for, by id or e-mail; the agent's branch sees its own customers
+-- only.
+create function private.find_customer(customer text) returns uuid
+language plpgsql stable security definer set search_path = '' as $$
 declare
   branch text := private.agent_branch();
   account uuid := private.account_of(customer);
@@ -223,41 +210,38 @@ begin
     select from public.customer_branches b where b.customer_id = account and b.branch_id = branch
   ) then
     perform private.fail_fields(
-      private.problem('customer', 'must be the id or the confirmed e-mail address of one customer'));
+      private.problem(
+        'customer', 'must be the id or the confirmed e-mail address of one customer'));
   end if;
   return account;
 end
 $$;
 
--- A ticket to be, of a person who is signed in somewhere: theirs are the branch and the address that Auth has verified.
-create function private.ticket_of(customer uuid)
-returns public.support_tickets
-language plpgsql
-stable
-security definer
-set search_path = ''
-as $$
+-- A ticket to be, of a person who is signed in somewhere: theirs are the branch and the address
+-- that Auth has verified.
+create function private.ticket_of(customer uuid) returns public.support_tickets
+language plpgsql stable security definer set search_path = '' as $$
 declare
   t public.support_tickets;
 begin
   t.customer_id := customer;
   t.branch_id := coalesce(
-    (select b.branch_id from public.customer_branches b where b.customer_id = customer), private.agent_branch());
+    (select b.branch_id from public.customer_branches b where b.customer_id = customer),
+    private.agent_branch());
   t.requester_email := (select nullif(u.email, '') from auth.users u where u.id = customer);
   return t;
 end
 $$;
 
 -- What only some kinds of report may say.
-create function private.kind_problems(issue_type text, subject text, priority text, attachments text[], customer text)
-returns jsonb
-language plpgsql
-immutable
-set search_path = ''
-as $$
+create function private.kind_problems(
+  issue_type text, subject text, priority text, attachments text[], customer text
+) returns jsonb
+language plpgsql immutable set search_path = '' as $$
 begin
   return private.choice_problem('issue_type', issue_type, '{chatbot,other,bug,support,contact}')
-    || case when issue_type = 'other' then private.text_problem('subject', subject, 200) else '[]'::jsonb end
+    || case when issue_type = 'other' then private.text_problem('subject', subject, 200)
+      else '[]'::jsonb end
     || case when issue_type = 'contact' and priority is not null
       then private.problem('priority', 'is not a field of a contact form') else '[]'::jsonb end
     || case when issue_type not in ('bug', 'support') and cardinality(attachments) > 0
@@ -268,14 +252,10 @@ end
 $$;
 
 create function private.create_ticket(
-  issue_type text, subject text, description text, category text, priority text, context jsonb, attachments text[],
-  requester_name text, requester_email text, customer text, idempotency_key text
-)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+  issue_type text, subject text, description text, category text, priority text, context jsonb,
+  attachments text[], requester_name text, requester_email text, customer text, idempotency_key text
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 declare
   me uuid := private.require_caller();
   is_agent boolean := private.is_agent();
@@ -283,25 +263,30 @@ declare
   t public.support_tickets;
 begin
   answer := private.replayed_answer(me::text, 'create_ticket', idempotency_key, jsonb_build_array(
-    issue_type, subject, description, category, priority, context, attachments, requester_name, requester_email, customer));
+    issue_type, subject, description, category, priority, context, attachments, requester_name,
+    requester_email, customer));
   if answer is not null then
     return answer || private.linear_state((answer ->> 'ticket_id')::uuid);
   end if;
-  perform private.fail_fields(private.kind_problems(issue_type, subject, priority, attachments, customer));
+  perform private.fail_fields(
+    private.kind_problems(issue_type, subject, priority, attachments, customer));
   if customer is not null and not is_agent then
     perform private.fail('SD403', 'Only agents file tickets for somebody else.');
   end if;
   if not is_agent then
     perform private.spend_quota(me::text, create_ticket.issue_type);
   end if;
-  t := private.ticket_of(case when customer is null then me else private.find_customer(customer) end);
+  t := private.ticket_of(
+    case when customer is null then me else private.find_customer(customer) end);
   -- One statement: each by itself costs every request the same again.
-  select create_ticket.issue_type, create_ticket.category, create_ticket.priority, create_ticket.subject,
-    create_ticket.description, create_ticket.requester_name, create_ticket.context
+  select create_ticket.issue_type, create_ticket.category, create_ticket.priority,
+    create_ticket.subject, create_ticket.description, create_ticket.requester_name,
+    create_ticket.context
   into t.issue_type, t.category, t.priority, t.subject, t.description, t.requester_name, t.context;
   -- Mail goes to the verified address; another one that the form named is kept for people to read.
   if lower(create_ticket.requester_email) is distinct from lower(t.requester_email) then
-    t.context := t.context || jsonb_strip_nulls(jsonb_build_object('reporter_email', create_ticket.requester_email));
+    t.context := t.context
+      || jsonb_strip_nulls(jsonb_build_object('reporter_email', create_ticket.requester_email));
   end if;
   t := private.file_ticket(t, attachments);
   return private.remember_answer(me::text, 'create_ticket', idempotency_key, private.receipt(t))
@@ -310,51 +295,53 @@ end
 $$;
 
 create function public.create_ticket(
-  issue_type text, subject text, description text, category text default null, priority text default null,
-  context jsonb default '{}', attachments text[] default '{}', requester_name text default null,
-  requester_email text default null, customer text default null, idempotency_key text default null
-)
-returns jsonb
-language plpgsql
-security invoker
-set search_path = ''
-as $$
+  issue_type text, subject text, description text, category text default null,
+  priority text default null, context jsonb default '{}', attachments text[] default '{}',
+  requester_name text default null, requester_email text default null, customer text default null,
+  idempotency_key text default null
+) returns jsonb
+language plpgsql security invoker set search_path = '' as $$
 begin
   return private.create_ticket(
-    issue_type, subject, description, category, priority, coalesce(context, '{}'), coalesce(attachments, '{}'),
+    issue_type, subject, description, category, priority, coalesce(context, '{}'),
+    coalesce(attachments, '{}'),
     requester_name, requester_email, customer, idempotency_key);
 end
 $$;
 
 comment on function public.create_ticket is
-  'Files a ticket for the caller, or by an agent for a customer: the ids, number, status and what Linear knows of it.';
+  'Files a ticket for the caller, or by an agent for a customer: the ids, number, status and what '
+  'Linear knows of it.';
 
--- A contact form that nobody is signed in to. Only create-ticket knows the intake secret, so the way past the function is
--- shut; `network` is a keyed hash of the sender's address, and the only trace of it.
+-- A contact form that nobody is signed in to. Only create-ticket knows the intake secret, so the
+-- way past the function is shut; `network` is a keyed hash of the sender's address, and the only
+-- trace of it.
 create function private.create_contact(
-  subject text, description text, requester_email text, requester_name text, category text, access_token text,
-  network text, intake_secret text, idempotency_key text
-)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+  subject text, description text, requester_email text, requester_name text, category text,
+  access_token text, network text, intake_secret text, idempotency_key text
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 declare
   answer jsonb;
   t public.support_tickets;
 begin
   -- Without a secret here or there, the comparison is null: only a match lets in.
-  if (private.sha256(intake_secret) = private.setting('intake_secret_sha256') #>> '{}') is not true then
-    perform private.fail('SD403', 'The contact form is served by the create-ticket function alone.');
+  if (
+    private.sha256(intake_secret) = private.setting('intake_secret_sha256') #>> '{}'
+  ) is not true then
+    perform private.fail(
+      'SD403', 'The contact form is served by the create-ticket function alone.');
   end if;
   if (network ~ '^[0-9a-f]{64}$' and access_token ~ '^[A-Za-z0-9_-]{43}$') is not true then
-    perform private.fail_fields(private.problem('network', 'and access_token are made by create-ticket'));
+    perform private.fail_fields(
+      private.problem('network', 'and access_token are made by create-ticket'));
   end if;
   if private.is_uuid(idempotency_key) is false then
-    perform private.fail_fields(private.problem('idempotency_key', 'must be a UUID when nobody is signed in'));
+    perform private.fail_fields(
+      private.problem('idempotency_key', 'must be a UUID when nobody is signed in'));
   end if;
-  answer := private.replayed_answer('anonymous', 'create_ticket', idempotency_key, jsonb_build_array(
+  answer := private.replayed_answer(
+    'anonymous', 'create_ticket', idempotency_key, jsonb_build_array(
     subject, description, requester_email, requester_name, category));
   if answer is not null then
     return answer || private.linear_state((answer ->> 'ticket_id')::uuid);
@@ -371,8 +358,10 @@ begin
   t.requester_email := create_contact.requester_email;
   t.context := '{}';
   t := private.file_ticket(t, '{}');
-  insert into private.ticket_tokens (ticket_id, token_sha256) values (t.id, private.sha256(access_token));
-  -- The confirmation carries the link, and is the only place that ever holds the token; settling it forgets it.
+  insert into private.ticket_tokens (ticket_id, token_sha256)
+    values (t.id, private.sha256(access_token));
+  -- The confirmation carries the link, and is the only place that ever holds the token; settling it
+  -- forgets it.
   update private.outbox o set about = o.about || jsonb_build_object('access_token', access_token)
   where o.ticket_id = t.id and o.kind = 'created';
   return private.remember_answer('anonymous', 'create_ticket', idempotency_key, private.receipt(t))
@@ -381,28 +370,23 @@ end
 $$;
 
 create function public.create_contact(
-  subject text, description text, requester_email text, access_token text, network text, intake_secret text,
-  requester_name text default null, category text default null, idempotency_key text default null
-)
-returns jsonb
-language sql
-security invoker
-set search_path = ''
-as $$
+  subject text, description text, requester_email text, access_token text, network text,
+  intake_secret text, requester_name text default null, category text default null,
+  idempotency_key text default null
+) returns jsonb
+language sql security invoker set search_path = '' as $$
   select private.create_contact(
-    subject, description, requester_email, requester_name, category, access_token, network, intake_secret, idempotency_key)
+    subject, description, requester_email, requester_name, category, access_token, network,
+    intake_secret, idempotency_key)
 $$;
 
-comment on function public.create_contact is 'Files an anonymous contact form; demands the intake secret.';
+comment on function public.create_contact is
+  'Files an anonymous contact form; demands the intake secret.';
 
 revoke execute on all functions in schema private from public;
-grant execute on function private.create_ticket(text, text, text, text, text, jsonb, text[], text, text, text, text)
-  to authenticated;
-grant execute on function private.create_contact(text, text, text, text, text, text, text, text, text) to anon;
-revoke all on function
-  public.create_ticket(text, text, text, text, text, jsonb, text[], text, text, text, text),
-  public.create_contact(text, text, text, text, text, text, text, text, text)
-from public, anon, authenticated, service_role;
-grant execute on function public.create_ticket(text, text, text, text, text, jsonb, text[], text, text, text, text)
-  to authenticated;
-grant execute on function public.create_contact(text, text, text, text, text, text, text, text, text) to anon;
+grant execute on function private.create_ticket to authenticated;
+grant execute on function private.create_contact to anon;
+revoke all on function public.create_ticket, public.create_contact
+  from public, anon, authenticated, service_role;
+grant execute on function public.create_ticket to authenticated;
+grant execute on function public.create_contact to anon;

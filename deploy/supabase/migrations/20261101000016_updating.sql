@@ -1,13 +1,10 @@
 -- Updating: what agents change about a ticket, one or a hundred at a time, and what admins delete.
 
-create function private.change_problems(changes jsonb)
-returns jsonb
-language sql
-stable
-set search_path = ''
-as $$
+create function private.change_problems(changes jsonb) returns jsonb
+language sql stable set search_path = '' as $$
   select case
-    when jsonb_typeof(changes) is distinct from 'object' then private.problem('changes', 'must be an object')
+    when jsonb_typeof(changes) is distinct from 'object'
+      then private.problem('changes', 'must be an object')
     else coalesce((
       select jsonb_agg(jsonb_build_object('path', k, 'message',
         'is not something to change: status, priority, category, assigned_to, resolution are'))
@@ -15,21 +12,18 @@ as $$
       where k <> all ('{status,priority,category,assigned_to,resolution}')
     ), '[]')
     || case when changes ? 'status' then private.choice_problem(
-      'status', changes ->> 'status', '{open,in_progress,waiting_on_customer,resolved,closed}') else '[]'::jsonb end
+      'status', changes ->> 'status', '{open,in_progress,waiting_on_customer,resolved,closed}')
+        else '[]'::jsonb end
     || case when changes ? 'priority' then private.choice_problem(
       'priority', changes ->> 'priority', '{low,medium,high,urgent}') else '[]'::jsonb end
-    || case when changes ? 'category' then private.category_problem('category', changes ->> 'category') else '[]'::jsonb end
+    || case when changes ? 'category'
+      then private.category_problem('category', changes ->> 'category') else '[]'::jsonb end
     || private.text_problem('resolution', changes ->> 'resolution', 20000, false)
   end
 $$;
 
-create function private.wanted_agent(t public.support_tickets, changes jsonb)
-returns uuid
-language sql
-volatile
-security definer
-set search_path = ''
-as $$
+create function private.wanted_agent(t public.support_tickets, changes jsonb) returns uuid
+language sql volatile security definer set search_path = '' as $$
   select case
     when not changes ? 'assigned_to' then t.assigned_to
     when changes ->> 'assigned_to' is null then null
@@ -38,28 +32,25 @@ as $$
   end
 $$;
 
-create function private.updated_ticket_json(t public.support_tickets, changes jsonb)
-returns jsonb
-language sql
-stable
-set search_path = ''
-as $$
+create function private.updated_ticket_json(t public.support_tickets, changes jsonb) returns jsonb
+language sql stable set search_path = '' as $$
   select private.ticket_summary(t) || jsonb_build_object(
-    'resolution', t.resolution, 'version', t.version, 'assigned_at', private.wire_time(t.assigned_at),
+    'resolution', t.resolution, 'version', t.version,
+    'assigned_at', private.wire_time(t.assigned_at),
     'resolved_at', private.wire_time(t.resolved_at), 'closed_at', private.wire_time(t.closed_at),
     'assignment', case when changes ->> 'assigned_to' = 'auto' then
-      case when t.assigned_to is null then 'no agent has the skill and room; the ticket is unassigned' else 'assigned' end
+      case when t.assigned_to is null
+        then 'no agent has the skill and room; the ticket is unassigned' else 'assigned' end
     end)
 $$;
 
--- What holds for one ticket and for a hundred: the changes make sense, and who assigns automatically waits for their turn.
-create function private.prepare_changes(changes jsonb, note text)
-returns void
-language plpgsql
-set search_path = ''
-as $$
+-- What holds for one ticket and for a hundred: the changes make sense, and who assigns
+-- automatically waits for their turn.
+create function private.prepare_changes(changes jsonb, note text) returns void
+language plpgsql set search_path = '' as $$
 begin
-  perform private.fail_fields(private.change_problems(changes) || private.text_problem('note', note, 20000, false));
+  perform private.fail_fields(
+    private.change_problems(changes) || private.text_problem('note', note, 20000, false));
   if changes ->> 'assigned_to' = 'auto' then
     perform private.lock_assignment();
   end if;
@@ -69,24 +60,22 @@ $$;
 -- Changes one ticket, for an agent and with changes that are settled.
 create function private.change_ticket(
   ref text, changes jsonb, expected_version integer, note text, notify_customer boolean
-)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 declare
   t public.support_tickets;
   updated public.support_tickets;
 begin
   t := private.require_ticket(ref, for_change => true);
-  -- An agent may be somebody's customer too: what belongs to another branch is seen, and not changed.
+  -- An agent may be somebody's customer too: what belongs to another branch is seen, and not
+  -- changed.
   if private.role_on(t) is distinct from 'agent' then
     perform private.fail('SD403', 'This ticket belongs to another branch.');
   end if;
   if t.version <> expected_version then
     perform private.fail(
-      'SD092', format('The ticket has changed: its version is %s, not %s.', t.version, expected_version),
+      'SD092', format(
+        'The ticket has changed: its version is %s, not %s.', t.version, expected_version),
       jsonb_build_object('current', private.updated_ticket_json(t, '{}')));
   end if;
   perform set_config('supadesk.actor', 'agent', true),
@@ -95,7 +84,8 @@ begin
   set status = coalesce(changes ->> 'status', s.status),
     priority = coalesce(changes ->> 'priority', s.priority),
     category = coalesce(changes ->> 'category', s.category),
-    resolution = case when changes ? 'resolution' then changes ->> 'resolution' else s.resolution end,
+    resolution = case when changes ? 'resolution' then changes ->> 'resolution'
+      else s.resolution end,
     assigned_to = private.wanted_agent(s, changes),
     version = s.version + 1
   where s.id = t.id and (
@@ -117,12 +107,8 @@ $$;
 
 create function private.update_ticket(
   ref text, changes jsonb, expected_version integer, note text, notify_customer boolean
-)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 begin
   perform private.require_agent();
   perform private.prepare_changes(changes, note);
@@ -133,24 +119,20 @@ $$;
 create function public.update_ticket(
   ticket text, changes jsonb, expected_version integer default null, note text default null,
   notify_customer boolean default true
-)
-returns jsonb
-language sql
-security invoker
-set search_path = ''
+) returns jsonb
+language sql security invoker set search_path = ''
 as $$ select private.update_ticket(ticket, changes, expected_version, note, notify_customer) $$;
 
 comment on function public.update_ticket is
-  'An agent changes status, priority, category, assigned_to (id, me, auto, null) or resolution, and may leave a note.';
+  'An agent changes status, priority, category, assigned_to (id, me, auto, null) or resolution, '
+  'and may leave a note.';
 
--- Each ticket succeeds or fails by itself. They are taken in the order of their ids, so that two bulk updates cannot wait
--- for each other in a circle.
-create function private.update_tickets(refs text[], changes jsonb, note text, notify_customer boolean)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+-- Each ticket succeeds or fails by itself. They are taken in the order of their ids, so that two
+-- bulk updates cannot wait for each other in a circle.
+create function private.update_tickets(
+  refs text[], changes jsonb, note text, notify_customer boolean
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 declare
   ref text;
   outcome jsonb;
@@ -164,12 +146,14 @@ begin
     perform private.fail_fields(private.problem('tickets', 'must name 1 to 100 tickets'));
   end if;
   perform private.prepare_changes(changes, note);
-  for ref in select distinct on ((private.find_ticket(r)).id, r) r from unnest(refs) as r order by (private.find_ticket(r)).id, r loop
+  for ref in select distinct on ((private.find_ticket(r)).id, r) r from unnest(refs) as r
+    order by (private.find_ticket(r)).id, r loop
     begin
       outcome := jsonb_build_object(
         'ok', true, 'result', private.change_ticket(ref, changes, null, note, notify_customer));
     exception when others then
-      get stacked diagnostics state = returned_sqlstate, message = message_text, detail = pg_exception_detail;
+      get stacked diagnostics state = returned_sqlstate, message = message_text,
+        detail = pg_exception_detail;
       if state !~ '^SD' then
         raise;
       end if;
@@ -184,48 +168,40 @@ $$;
 
 create function public.update_tickets(
   tickets text[], changes jsonb, note text default null, notify_customer boolean default true
-)
-returns jsonb
-language sql
-security invoker
-set search_path = ''
+) returns jsonb
+language sql security invoker set search_path = ''
 as $$ select private.update_tickets(tickets, changes, note, notify_customer) $$;
 
 comment on function public.update_tickets is
-  'update_ticket for up to 100 tickets: {outcomes: [{ticket, ok, result | sqlstate, message, details}]}.';
+  'update_ticket for up to 100 tickets: {outcomes: [{ticket, ok, result | sqlstate, message, '
+  'details}]}.';
 
-create function private.delete_ticket(ref text)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.delete_ticket(ref text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 declare
   t public.support_tickets;
 begin
   perform private.require_admin();
   t := private.require_ticket(ref, for_change => true);
-  update public.support_tickets s set deleted_at = now(), version = s.version + 1 where s.id = t.id returning s.* into t;
+  update public.support_tickets s set deleted_at = now(), version = s.version + 1 where s.id = t.id
+  returning s.* into t;
   return jsonb_build_object(
-    'ticket_id', t.id, 'ticket_number', t.ticket_number, 'deleted_at', private.wire_time(t.deleted_at));
+    'ticket_id', t.id, 'ticket_number', t.ticket_number,
+    'deleted_at', private.wire_time(t.deleted_at));
 end
 $$;
 
-create function public.delete_ticket(ticket text)
-returns jsonb
-language sql
-security invoker
-set search_path = ''
+create function public.delete_ticket(ticket text) returns jsonb
+language sql security invoker set search_path = ''
 as $$ select private.delete_ticket(ticket) $$;
 
-comment on function public.delete_ticket is 'An admin takes a ticket out of sight; its row and history stay.';
+comment on function public.delete_ticket is
+  'An admin takes a ticket out of sight; its row and history stay.';
 
-create function private.review_feedback(feedback text, status text, admin_response text)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.review_feedback(
+  feedback text, status text, admin_response text
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 declare
   f public.user_feedback;
 begin
@@ -235,7 +211,8 @@ begin
       else private.choice_problem('status', status, '{received,reviewed,planned,done,declined}') end
     || private.text_problem('admin_response', admin_response, 20000, false));
   update public.user_feedback u
-  set status = coalesce(review_feedback.status, case when u.status = 'received' then 'reviewed' else u.status end),
+  set status = coalesce(
+    review_feedback.status, case when u.status = 'received' then 'reviewed' else u.status end),
     admin_response = coalesce(review_feedback.admin_response, u.admin_response),
     reviewed_at = now()
   where u.id = case when private.is_uuid(feedback) then feedback::uuid end
@@ -244,29 +221,27 @@ begin
     perform private.fail('SD404', 'There is no such feedback.');
   end if;
   return jsonb_build_object(
-    'feedback_id', f.id, 'category', f.category, 'description', f.description, 'rating', f.rating, 'status', f.status,
+    'feedback_id', f.id, 'category', f.category, 'description', f.description, 'rating', f.rating,
+    'status', f.status,
     'admin_response', f.admin_response, 'reviewed_at', private.wire_time(f.reviewed_at),
     'created_at', private.wire_time(f.created_at));
 end
 $$;
 
-create function public.review_feedback(feedback text, status text default null, admin_response text default null)
-returns jsonb
-language sql
-security invoker
-set search_path = ''
+create function public.review_feedback(
+  feedback text, status text default null, admin_response text default null
+) returns jsonb
+language sql security invoker set search_path = ''
 as $$ select private.review_feedback(feedback, status, admin_response) $$;
 
-comment on function public.review_feedback is 'An agent reviews a piece of feedback; without a status a new one becomes reviewed.';
+comment on function public.review_feedback is
+  'An agent reviews a piece of feedback; without a status a new one becomes reviewed.';
 
 revoke execute on all functions in schema private from public;
 revoke all on function
-  public.update_ticket(text, jsonb, integer, text, boolean), public.update_tickets(text[], jsonb, text, boolean),
-  public.delete_ticket(text), public.review_feedback(text, text, text)
+  public.update_ticket, public.update_tickets, public.delete_ticket, public.review_feedback
 from public, anon, authenticated, service_role;
 grant execute on function
-  private.update_ticket(text, jsonb, integer, text, boolean), private.update_tickets(text[], jsonb, text, boolean),
-  private.delete_ticket(text), private.review_feedback(text, text, text),
-  public.update_ticket(text, jsonb, integer, text, boolean), public.update_tickets(text[], jsonb, text, boolean),
-  public.delete_ticket(text), public.review_feedback(text, text, text)
+  private.update_ticket, private.update_tickets, private.delete_ticket, private.review_feedback,
+  public.update_ticket, public.update_tickets, public.delete_ticket, public.review_feedback
 to authenticated;

@@ -1,7 +1,9 @@
--- The outbox: everything that leaves the system is written here in the transaction that causes it, and delivered later.
+-- The outbox: everything that leaves the system is written here in the transaction that causes it,
+-- and delivered later.
 --
--- A sender claims rows by lease, calls the vendor with no transaction open, and settles each row only where its lease token
--- still matches. What is sent is frozen at the first attempt, so that a retry sends the same; rows of one lane go in order.
+-- A sender claims rows by lease, calls the vendor with no transaction open, and settles each row
+-- only where its lease token still matches. What is sent is frozen at the first attempt, so that a
+-- retry sends the same; rows of one lane go in order.
 
 create table private.outbox (
   id bigint generated always as identity primary key,
@@ -33,20 +35,19 @@ create index outbox_dead_lane on private.outbox (lane, kind) where state = 'dead
 create unique index outbox_digest on private.outbox (recipient)
   where kind = 'digest' and state = 'pending' and payload is null;
 
-comment on column private.outbox.lane is 'Rows of one lane are sent one after the other, in the order of their ids.';
-comment on column private.outbox.about is 'What the payload will be made of; a secret in it is gone once the row is settled.';
+comment on column private.outbox.lane is
+  'Rows of one lane are sent one after the other, in the order of their ids.';
+comment on column private.outbox.about is
+  'What the payload will be made of; a secret in it is gone once the row is settled.';
 
--- Leases up to `batch` rows that are ready and first in their lane. The lease is longer than a batch can take, so a row
--- whose sender died comes back by itself. A dead letter holds its lane up only where `blocks` says so: what is about an
--- issue that could not be created has to wait for it.
+-- Leases up to `batch` rows that are ready and first in their lane. The lease is longer than a
+-- batch can take, so a row whose sender died comes back by itself. A dead letter holds its lane up
+-- only where `blocks` says so: what is about an issue that could not be created has to wait for it.
 create function private.claim_outbox(
-  for_channel text, batch integer, lease_seconds integer, for_lane text default null, blocks text default null
-)
-returns setof private.outbox
-language sql
-security definer
-set search_path = ''
-as $$
+  for_channel text, batch integer, lease_seconds integer, for_lane text default null,
+  blocks text default null
+) returns setof private.outbox
+language sql security definer set search_path = '' as $$
   update private.outbox o
   set lease_token = gen_random_uuid(), locked_until = now() + make_interval(secs => lease_seconds),
     attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, now())
@@ -58,7 +59,8 @@ as $$
       and not exists (
         select from private.outbox e where e.lane = c.lane and e.id < c.id and e.state = 'pending')
       and not exists (
-        select from private.outbox e where e.lane = c.lane and e.id < c.id and e.state = 'dead' and e.kind = blocks)
+        select from private.outbox e
+        where e.lane = c.lane and e.id < c.id and e.state = 'dead' and e.kind = blocks)
     order by c.available_at, c.id
     limit batch
     for update skip locked
@@ -68,17 +70,14 @@ $$;
 
 insert into private.settings (key, value) values ('outbox_retry_seconds', '10');
 
--- A failure comes back after a growing, jittered while. A mail parks as a dead letter after 23 hours, since by then a vendor
--- that deduplicates for a day may have forgotten what an ambiguous attempt did; what Linear gets has an id of its own, and
--- may wait for two weeks.
+-- A failure comes back after a growing, jittered while. A mail parks as a dead letter after 23
+-- hours, since by then a vendor that deduplicates for a day may have forgotten what an ambiguous
+-- attempt did; what Linear gets has an id of its own, and may wait for two weeks.
 create function private.settle_outbox(
-  row_id bigint, token uuid, outcome text, error text, retry_after_seconds integer, result jsonb default null
-)
-returns boolean
-language plpgsql
-security definer
-set search_path = ''
-as $$
+  row_id bigint, token uuid, outcome text, error text, retry_after_seconds integer,
+  result jsonb default null
+) returns boolean
+language plpgsql security definer set search_path = '' as $$
 declare
   o private.outbox;
   first_pause real := (private.setting('outbox_retry_seconds') #>> '{}')::real;
@@ -93,12 +92,14 @@ begin
   update private.outbox r
   set state = case
       when outcome = 'retry' then case
-        when r.first_attempt_at < now() - case r.channel when 'mail' then interval '23 hours' else interval '14 days' end
+        when r.first_attempt_at < now()
+          - case r.channel when 'mail' then interval '23 hours' else interval '14 days' end
         then 'dead' else 'pending' end
       else outcome
     end,
     available_at = now() + make_interval(secs => greatest(
-      coalesce(retry_after_seconds, 0), least(3600, first_pause * 2 ^ least(r.attempts, 20)) * (0.5 + random()))),
+      coalesce(retry_after_seconds, 0),
+      least(3600, first_pause * 2 ^ least(r.attempts, 20)) * (0.5 + random()))),
     lease_token = null, locked_until = null, last_error = left(error, 500),
     settled_at = case when outcome <> 'retry' then now() end,
     about = case when outcome = 'done' then r.about - 'access_token' else r.about end,
@@ -112,28 +113,22 @@ end
 $$;
 
 create function public.settle_outbox(
-  row_id bigint, token uuid, outcome text, error text default null, retry_after_seconds integer default null,
-  result jsonb default null
-)
-returns jsonb
-language sql
-security invoker
-set search_path = ''
-as $$
-  select jsonb_build_object('settled', private.settle_outbox(row_id, token, outcome, error, retry_after_seconds, result))
+  row_id bigint, token uuid, outcome text, error text default null,
+  retry_after_seconds integer default null, result jsonb default null
+) returns jsonb
+language sql security invoker set search_path = '' as $$
+  select jsonb_build_object(
+    'settled', private.settle_outbox(row_id, token, outcome, error, retry_after_seconds, result))
 $$;
 
 comment on function public.settle_outbox is
-  'A sender tells what became of a row (done, retry or dead) and what the vendor answered. False when its lease was lost.';
+  'A sender tells what became of a row (done, retry or dead) and what the vendor answered. False '
+  'when its lease was lost.';
 
--- What a sender gets of a row that it has leased: its payload is frozen from now on. Null where nothing is left to send; then
--- the row is settled.
-create function private.handed_out(o private.outbox, payload jsonb)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+-- What a sender gets of a row that it has leased: its payload is frozen from now on. Null where
+-- nothing is left to send; then the row is settled.
+create function private.handed_out(o private.outbox, payload jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 begin
   if payload is null then
     perform private.settle_outbox(o.id, o.lease_token, 'done', 'nothing left to send', null);
@@ -141,51 +136,45 @@ begin
   end if;
   update private.outbox p set payload = handed_out.payload where p.id = o.id;
   return jsonb_build_object(
-    'id', o.id, 'lease_token', o.lease_token, 'kind', o.kind, 'attempt', o.attempts, 'payload', payload);
+    'id', o.id, 'lease_token', o.lease_token, 'kind', o.kind, 'attempt', o.attempts,
+    'payload', payload);
 end
 $$;
 
 -- Dead letters, for admins.
 
-create function private.list_dead_letters()
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.list_dead_letters() returns jsonb
+language plpgsql security definer set search_path = '' as $$
 begin
   perform private.require_admin();
   return jsonb_build_object('dead_letters', coalesce((
     select jsonb_agg(jsonb_build_object(
-      'id', o.id, 'channel', o.channel, 'kind', o.kind, 'ticket_id', o.ticket_id, 'ticket_number', t.ticket_number,
-      'recipient', o.payload ->> 'to', 'attempts', o.attempts, 'error', o.last_error,
-      'created_at', private.wire_time(o.created_at), 'settled_at', private.wire_time(o.settled_at)) order by o.id)
+      'id', o.id, 'channel', o.channel, 'kind', o.kind, 'ticket_id', o.ticket_id,
+      'ticket_number', t.ticket_number, 'recipient', o.payload ->> 'to', 'attempts', o.attempts,
+      'error', o.last_error, 'created_at', private.wire_time(o.created_at),
+      'settled_at', private.wire_time(o.settled_at)
+    ) order by o.id)
     from (select d.* from private.outbox d where d.state = 'dead' order by d.id limit 100) o
     left join public.support_tickets t on t.id = o.ticket_id), '[]'));
 end
 $$;
 
-create function public.list_dead_letters()
-returns jsonb
-language sql
-security invoker
-set search_path = ''
+create function public.list_dead_letters() returns jsonb
+language sql security invoker set search_path = ''
 as $$ select private.list_dead_letters() $$;
 
-comment on function public.list_dead_letters is 'What could not be delivered, for admins: at most 100, oldest first.';
+comment on function public.list_dead_letters is
+  'What could not be delivered, for admins: at most 100, oldest first.';
 
--- The payload stays frozen: what is retried is what was refused. A mail is addressed anew, since the address may have been
--- what was wrong.
-create function private.retry_dead_letter(row_id bigint)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+-- The payload stays frozen: what is retried is what was refused. A mail is addressed anew, since
+-- the address may have been what was wrong.
+create function private.retry_dead_letter(row_id bigint) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 begin
   perform private.require_admin();
   update private.outbox o
-  set state = 'pending', attempts = 0, first_attempt_at = null, available_at = now(), settled_at = null,
+  set state = 'pending', attempts = 0, first_attempt_at = null, available_at = now(),
+    settled_at = null,
     payload = case when o.channel = 'mail' then o.payload - 'to' else o.payload end
   where o.id = row_id and o.state = 'dead';
   if not found then
@@ -195,23 +184,17 @@ begin
 end
 $$;
 
-create function public.retry_dead_letter(id bigint)
-returns jsonb
-language sql
-security invoker
-set search_path = ''
+create function public.retry_dead_letter(id bigint) returns jsonb
+language sql security invoker set search_path = ''
 as $$ select private.retry_dead_letter(id) $$;
 
 comment on function public.retry_dead_letter is 'An admin sends a dead letter on its way again.';
 
 revoke execute on all functions in schema private from public;
-revoke all on function
-  public.settle_outbox(bigint, uuid, text, text, integer, jsonb), public.list_dead_letters(), public.retry_dead_letter(bigint)
-from public, anon, authenticated, service_role;
+revoke all on function public.settle_outbox, public.list_dead_letters, public.retry_dead_letter
+  from public, anon, authenticated, service_role;
+grant execute on function private.settle_outbox, public.settle_outbox to service_role;
 grant execute on function
-  private.settle_outbox(bigint, uuid, text, text, integer, jsonb),
-  public.settle_outbox(bigint, uuid, text, text, integer, jsonb)
-to service_role;
-grant execute on function
-  private.list_dead_letters(), private.retry_dead_letter(bigint), public.list_dead_letters(), public.retry_dead_letter(bigint)
+  private.list_dead_letters, private.retry_dead_letter, public.list_dead_letters,
+  public.retry_dead_letter
 to authenticated;

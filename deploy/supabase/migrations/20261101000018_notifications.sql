@@ -1,15 +1,16 @@
 -- Notifications: what people are told, in the app and by mail.
 --
--- The requester hears of each thing in a mail of its own. Staff hear in digests: news of a ticket is one row here, whoever
--- it concerns; it is fanned out to people, and each person's digest gathers what has come up since their last one.
+-- The requester hears of each thing in a mail of its own. Staff hear in digests: news of a ticket
+-- is one row here, whoever it concerns; it is fanned out to people, and each person's digest
+-- gathers what has come up since their last one.
 
 create table public.notifications (
   id uuid primary key default gen_random_uuid(),
   user_id uuid not null references auth.users (id) on delete cascade,
   ticket_id uuid not null references public.support_tickets (id) on delete cascade,
   kind text not null check (kind in (
-    'created', 'customer_replied', 'agent_replied', 'status_changed', 'assigned', 'escalation_requested',
-    'escalation_decided', 'due_soon', 'breached')),
+    'created', 'customer_replied', 'agent_replied', 'status_changed', 'assigned',
+    'escalation_requested', 'escalation_decided', 'due_soon', 'breached')),
   data jsonb not null default '{}',
   mail_due boolean not null default false,
   created_at timestamptz not null default now(),
@@ -23,8 +24,10 @@ create index notifications_read on public.notifications (read_at) where read_at 
 
 alter table public.notifications enable row level security;
 
-comment on table public.notifications is 'What the app shows a person, customer or agent. Marked read by read_notifications.';
-comment on column public.notifications.mail_due is 'Whether the person''s next digest will carry it.';
+comment on table public.notifications is
+  'What the app shows a person, customer or agent. Marked read by read_notifications.';
+comment on column public.notifications.mail_due is
+  'Whether the person''s next digest will carry it.';
 
 create policy select_own on public.notifications for select to authenticated
   using (user_id = (select private.caller()));
@@ -35,20 +38,18 @@ grant select on public.notifications to authenticated, service_role;
 -- Realtime, where the project has it.
 do $$
 begin
-  if exists (select from pg_publication where pubname = 'supabase_realtime' and not puballtables) then
+  if exists (
+    select from pg_publication where pubname = 'supabase_realtime' and not puballtables) then
     alter publication supabase_realtime add table public.notifications;
   end if;
 exception when insufficient_privilege then
-  raise notice 'notifications are not published to Realtime: add the table to supabase_realtime in the dashboard';
+  raise notice using message = 'notifications are not published to Realtime: '
+    'add the table to supabase_realtime in the dashboard';
 end
 $$;
 
-create function private.read_notifications(ids uuid[])
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.read_notifications(ids uuid[]) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 declare
   me uuid := private.require_caller();
   marked integer;
@@ -61,14 +62,12 @@ begin
 end
 $$;
 
-create function public.read_notifications(ids uuid[] default null)
-returns jsonb
-language sql
-security invoker
-set search_path = ''
+create function public.read_notifications(ids uuid[] default null) returns jsonb
+language sql security invoker set search_path = ''
 as $$ select private.read_notifications(ids) $$;
 
-comment on function public.read_notifications is 'Marks the caller''s notifications read, all of them when no ids are given.';
+comment on function public.read_notifications is
+  'Marks the caller''s notifications read, all of them when no ids are given.';
 
 -- News for staff, before it is known for whom.
 create table private.staff_news (
@@ -81,62 +80,57 @@ create table private.staff_news (
 
 create index staff_news_ticket on private.staff_news (ticket_id);
 
--- Whom news of a ticket concerns: its agent; where it has none, those who could take it; admins in any case but a reply.
-create function private.concerns(kind text, t public.support_tickets, a public.support_agents)
-returns boolean
-language sql
-immutable
-set search_path = ''
-as $$
+-- Whom news of a ticket concerns: its agent; where it has none, those who could take it; admins in
+-- any case but a reply.
+create function private.concerns(
+  kind text, t public.support_tickets, a public.support_agents
+) returns boolean
+language sql immutable set search_path = '' as $$
   select a.active and (a.branch_id is null or a.branch_id = t.branch_id) and (
     a.user_id = t.assigned_to and kind <> 'escalation_requested'
     or a.role = 'admin' and kind <> 'customer_replied'
-    or t.assigned_to is null and kind <> 'escalation_requested' and (a.skills = '{}' or t.category = any (a.skills)))
+    or t.assigned_to is null and kind <> 'escalation_requested'
+      and (a.skills = '{}' or t.category = any (a.skills)))
 $$;
 
-create function private.news_data(t public.support_tickets)
-returns jsonb
-language plpgsql
-immutable
-set search_path = ''
-as $$
+create function private.news_data(t public.support_tickets) returns jsonb
+language plpgsql immutable set search_path = '' as $$
 begin
   return jsonb_build_object(
-    'ticket_number', t.ticket_number, 'subject', t.subject, 'status', t.status, 'priority', t.priority);
+    'ticket_number', t.ticket_number, 'subject', t.subject, 'status', t.status,
+    'priority', t.priority);
 end
 $$;
 
-create function private.fan_out_news(batch integer default 5000)
-returns void
-language sql
-security definer
-set search_path = ''
-as $$
+create function private.fan_out_news(batch integer default 5000) returns void
+language sql security definer set search_path = '' as $$
   with taken as (
     delete from private.staff_news n
-    where n.id in (select s.id from private.staff_news s order by s.id limit batch for update skip locked)
+    where n.id in (
+      select s.id from private.staff_news s order by s.id limit batch for update skip locked)
     returning n.*
   ), told as (
     insert into public.notifications (user_id, ticket_id, kind, data, mail_due, created_at)
     select a.user_id, t.id, n.kind, private.news_data(t), true, n.created_at
     from taken n
     join public.support_tickets t on t.id = n.ticket_id and t.deleted_at is null
-    join public.support_agents a on private.concerns(n.kind, t, a) and a.user_id is distinct from n.actor_id
+    join public.support_agents a on private.concerns(n.kind, t, a)
+      and a.user_id is distinct from n.actor_id
     returning user_id
   )
   insert into private.outbox (channel, kind, lane, recipient, available_at)
-  select distinct 'mail', 'digest', 'digest:' || user_id, user_id, now() + interval '1 minute' from told
+  select distinct 'mail', 'digest', 'digest:' || user_id, user_id, now() + interval '1 minute'
+  from told
   order by user_id  -- so that two of these cannot wait for each other in a circle
   on conflict do nothing
 $$;
 
--- What the requester is told. A person without an address, or one who did it themselves, is told nothing.
-create function private.tell_requester(t public.support_tickets, kind text, about jsonb default '{}')
-returns void
-language plpgsql
-security definer
-set search_path = ''
-as $$
+-- What the requester is told. A person without an address, or one who did it themselves, is told
+-- nothing.
+create function private.tell_requester(
+  t public.support_tickets, kind text, about jsonb default '{}'
+) returns void
+language plpgsql security definer set search_path = '' as $$
 begin
   if t.customer_id is not null and kind <> 'created' then
     insert into public.notifications (user_id, ticket_id, kind, data)
@@ -149,12 +143,8 @@ begin
 end
 $$;
 
-create function private.tell_agent(agent uuid, t public.support_tickets, kind text)
-returns void
-language sql
-security definer
-set search_path = ''
-as $$
+create function private.tell_agent(agent uuid, t public.support_tickets, kind text) returns void
+language sql security definer set search_path = '' as $$
   insert into public.notifications (user_id, ticket_id, kind, data, mail_due)
   values (agent, t.id, kind, private.news_data(t), true);
   insert into private.outbox (channel, kind, lane, recipient, available_at)
@@ -162,15 +152,12 @@ as $$
   on conflict do nothing
 $$;
 
-create function private.announce_ticket()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.announce_ticket() returns trigger
+language plpgsql security definer set search_path = '' as $$
 begin
   perform private.tell_requester(new, 'created');
-  insert into private.staff_news (kind, ticket_id, actor_id) values ('created', new.id, private.caller());
+  insert into private.staff_news (kind, ticket_id, actor_id)
+    values ('created', new.id, private.caller());
   return null;
 end
 $$;
@@ -178,44 +165,34 @@ $$;
 create trigger tickets_50_announce after insert on public.support_tickets
   for each row execute function private.announce_ticket();
 
-create function private.announce_message()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.announce_message() returns trigger
+language plpgsql security definer set search_path = '' as $$
 declare
   t public.support_tickets := (select s from public.support_tickets s where s.id = new.ticket_id);
 begin
   if new.author = 'agent' then
     perform private.tell_requester(t, 'agent_replied', jsonb_build_object('message_id', new.id));
   elsif new.author = 'customer' then
-    insert into private.staff_news (kind, ticket_id, actor_id) values ('customer_replied', t.id, new.author_id);
+    insert into private.staff_news (kind, ticket_id, actor_id)
+      values ('customer_replied', t.id, new.author_id);
   end if;
   return null;
 end
 $$;
 
 create trigger messages_50_announce after insert on public.ticket_messages
-  for each row when (not new.is_internal and new.transcript_place is null) execute function private.announce_message();
+  for each row when (not new.is_internal and new.transcript_place is null)
+    execute function private.announce_message();
 
-create function private.is_quiet()
-returns boolean
-language plpgsql
-stable
-set search_path = ''
-as $$
+create function private.is_quiet() returns boolean
+language plpgsql stable set search_path = '' as $$
 begin
   return coalesce(current_setting('supadesk.quiet', true), '') = 'on';
 end
 $$;
 
-create function private.announce_change()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.announce_change() returns trigger
+language plpgsql security definer set search_path = '' as $$
 begin
   if new.assigned_to is not null and new.assigned_to is distinct from old.assigned_to then
     if new.assigned_to is distinct from private.caller() then
@@ -225,7 +202,8 @@ begin
       perform private.tell_requester(new, 'assigned', jsonb_build_object('agent', new.assigned_to));
     end if;
   end if;
-  if new.status <> old.status and private.actor_on(new.customer_id) <> 'customer' and not private.is_quiet() then
+  if new.status <> old.status and private.actor_on(new.customer_id) <> 'customer'
+    and not private.is_quiet() then
     perform private.tell_requester(new, 'status_changed', jsonb_build_object('status', new.status));
   end if;
   return null;
@@ -236,12 +214,8 @@ create trigger tickets_50_announce_change after update on public.support_tickets
   for each row when (old.status <> new.status or old.assigned_to is distinct from new.assigned_to)
   execute function private.announce_change();
 
-create function private.announce_assignment()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.announce_assignment() returns trigger
+language plpgsql security definer set search_path = '' as $$
 begin
   perform private.tell_agent(new.assigned_to, new, 'assigned');
   return null;
@@ -251,27 +225,26 @@ $$;
 create trigger tickets_55_announce_assignment after insert on public.support_tickets
   for each row when (new.assigned_to is not null) execute function private.announce_assignment();
 
-create function private.announce_escalation()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.announce_escalation() returns trigger
+language plpgsql security definer set search_path = '' as $$
 declare
   t public.support_tickets := (select s from public.support_tickets s where s.id = new.ticket_id);
 begin
   if new.status = 'pending' then
-    insert into private.staff_news (kind, ticket_id, actor_id) values ('escalation_requested', t.id, private.caller());
+    insert into private.staff_news (kind, ticket_id, actor_id)
+      values ('escalation_requested', t.id, private.caller());
   elsif new.requested_by = 'customer' then
-    perform private.tell_requester(t, 'escalation_decided', jsonb_build_object('decision', new.status));
+    perform private.tell_requester(
+      t, 'escalation_decided', jsonb_build_object('decision', new.status));
   end if;
   return null;
 end
 $$;
 
-create trigger escalations_50_announce after insert or update of status on public.escalation_requests
+create trigger escalations_50_announce after insert or update of status
+  on public.escalation_requests
   for each row execute function private.announce_escalation();
 
 revoke execute on all functions in schema private from public;
-revoke all on function public.read_notifications(uuid[]) from public, anon, authenticated, service_role;
-grant execute on function private.read_notifications(uuid[]), public.read_notifications(uuid[]) to authenticated;
+revoke all on function public.read_notifications from public, anon, authenticated, service_role;
+grant execute on function private.read_notifications, public.read_notifications to authenticated;

@@ -1,26 +1,18 @@
 -- Mail: what a row of the outbox says, as data. How it looks is the sender's business.
 --
--- Signed-in people are mailed at the verified address that Auth has now. What an anonymous form said goes to staff only: a
--- mail to the address that it named carries none of the sender's words, neither subject, text nor name.
+-- Signed-in people are mailed at the verified address that Auth has now. What an anonymous form
+-- said goes to staff only: a mail to the address that it named carries none of the sender's words,
+-- neither subject, text nor name.
 
-create function private.requester_address(t public.support_tickets)
-returns text
-language sql
-stable
-security definer
-set search_path = ''
-as $$
+create function private.requester_address(t public.support_tickets) returns text
+language sql stable security definer set search_path = '' as $$
   select case when t.customer_id is null then t.requester_email
-    else (select nullif(u.email, '') from auth.users u where u.id = t.customer_id and u.email_confirmed_at is not null) end
+    else (select nullif(u.email, '') from auth.users u
+      where u.id = t.customer_id and u.email_confirmed_at is not null) end
 $$;
 
-create function private.requester_mail(o private.outbox, t public.support_tickets)
-returns jsonb
-language sql
-stable
-security definer
-set search_path = ''
-as $$
+create function private.requester_mail(o private.outbox, t public.support_tickets) returns jsonb
+language sql stable security definer set search_path = '' as $$
   select jsonb_strip_nulls(jsonb_build_object(
     'ticket_id', t.id, 'ticket_number', t.ticket_number,
     'to_name', case when t.customer_id is not null then t.requester_name end,
@@ -43,71 +35,63 @@ as $$
   ) as m on true
 $$;
 
--- All that a person has not been mailed yet: how many of each kind, and fifty of them, what matters most first. Freezing it
--- takes it off the list.
-create function private.digest_mail(person uuid)
-returns jsonb
-language sql
-security definer
-set search_path = ''
-as $$
+-- All that a person has not been mailed yet: how many of each kind, and fifty of them, what matters
+-- most first. Freezing it takes it off the list.
+create function private.digest_mail(person uuid) returns jsonb
+language sql security definer set search_path = '' as $$
   with due as (
     update public.notifications n set mail_due = false
     where n.user_id = person and n.mail_due
     returning n.kind, n.data, n.created_at, n.id
   ), numbered as (
     select due.*, row_number() over (order by array_position(
-      '{breached,due_soon,escalation_requested,assigned,customer_replied,created}', kind), created_at, id) as place
+      '{breached,due_soon,escalation_requested,assigned,customer_replied,created}', kind),
+      created_at, id) as place
     from due
   )
   select jsonb_build_object(
     'to_name', (select a.display_name from public.support_agents a where a.user_id = person),
-    'counts', (select coalesce(jsonb_object_agg(kind, n), '{}') from (select kind, count(*) as n from due group by kind) k),
-    'items', (select coalesce(jsonb_agg(data || jsonb_build_object('kind', kind) order by place), '[]')
+    'counts', (
+      select coalesce(jsonb_object_agg(kind, n), '{}')
+      from (select kind, count(*) as n from due group by kind) k),
+    'items', (
+      select coalesce(jsonb_agg(data || jsonb_build_object('kind', kind) order by place), '[]')
       from numbered where place <= 50))
 $$;
 
-create function private.mail_address(o private.outbox)
-returns text
-language sql
-stable
-security definer
-set search_path = ''
-as $$
+create function private.mail_address(o private.outbox) returns text
+language sql stable security definer set search_path = '' as $$
   select case
-    when o.kind = 'digest' then (select nullif(u.email, '') from auth.users u where u.id = o.recipient)
-    else (select private.requester_address(t) from public.support_tickets t where t.id = o.ticket_id and t.deleted_at is null)
+    when o.kind = 'digest'
+      then (select nullif(u.email, '') from auth.users u where u.id = o.recipient)
+    else (select private.requester_address(t) from public.support_tickets t
+      where t.id = o.ticket_id and t.deleted_at is null)
   end
 $$;
 
 -- Null when there is nobody to send it to, or nothing to say.
-create function private.freeze_mail(o private.outbox)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.freeze_mail(o private.outbox) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 declare
   t public.support_tickets;
 begin
   if o.payload is null then
     select s.* into t from public.support_tickets s where s.id = o.ticket_id;
-    o.payload := case when o.kind = 'digest' then private.digest_mail(o.recipient) else private.requester_mail(o, t) end;
+    o.payload := case when o.kind = 'digest' then private.digest_mail(o.recipient)
+      else private.requester_mail(o, t) end;
   end if;
   if o.payload ->> 'to' is null then
     o.payload := o.payload || jsonb_build_object('to', private.mail_address(o));
   end if;
-  return case when o.payload ->> 'to' is not null and o.payload -> 'items' is distinct from '[]' then o.payload end;
+  return case
+    when o.payload ->> 'to' is not null and o.payload -> 'items' is distinct from '[]'
+      then o.payload end;
 end
 $$;
 
 -- Rows to send, frozen; what has nobody left to go to, or nothing left to say, is settled instead.
-create function private.claim_mail(batch integer, lease_seconds integer)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.claim_mail(batch integer, lease_seconds integer) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 declare
   o private.outbox;
   handed jsonb;
@@ -125,15 +109,15 @@ begin
 end
 $$;
 
-create function public.claim_mail(batch integer default 20, lease_seconds integer default 300)
-returns jsonb
-language sql
-security invoker
-set search_path = ''
+create function public.claim_mail(
+  batch integer default 20, lease_seconds integer default 300
+) returns jsonb
+language sql security invoker set search_path = ''
 as $$ select private.claim_mail(least(greatest(batch, 1), 100), lease_seconds) $$;
 
-comment on function public.claim_mail is 'Leases mails to send: {rows: [{id, lease_token, kind, attempt, payload}], skipped}.';
+comment on function public.claim_mail is
+  'Leases mails to send: {rows: [{id, lease_token, kind, attempt, payload}], skipped}.';
 
 revoke execute on all functions in schema private from public;
-revoke all on function public.claim_mail(integer, integer) from public, anon, authenticated, service_role;
-grant execute on function private.claim_mail(integer, integer), public.claim_mail(integer, integer) to service_role;
+revoke all on function public.claim_mail from public, anon, authenticated, service_role;
+grant execute on function private.claim_mail, public.claim_mail to service_role;

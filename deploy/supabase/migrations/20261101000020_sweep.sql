@@ -1,15 +1,12 @@
--- The sweep: warns of what is about to be missed, escalates what is, closes what has been resolved for a week, applies
--- changed policies, and prunes what has aged.
+-- The sweep: warns of what is about to be missed, escalates what is, closes what has been resolved
+-- for a week, applies changed policies, and prunes what has aged.
 --
--- One set-based statement a batch. Rows that somebody else is working on are skipped, so two sweeps side by side, or a sweep
--- and an agent, never wait for each other and never do a thing twice; a skipped row is still due at the next sweep.
+-- One set-based statement a batch. Rows that somebody else is working on are skipped, so two sweeps
+-- side by side, or a sweep and an agent, never wait for each other and never do a thing twice; a
+-- skipped row is still due at the next sweep.
 
-create function private.sweep_due(batch integer)
-returns jsonb
-language sql
-security definer
-set search_path = ''
-as $$
+create function private.sweep_due(batch integer) returns jsonb
+language sql security definer set search_path = '' as $$
   with due as materialized (
     select c.ticket_id, t.status, t.escalated, t.resolved_at, c.warn_minutes,
       c.first_response_due, c.first_response_warned_at, c.first_response_breached_at,
@@ -24,30 +21,42 @@ as $$
     for no key update of c, t skip locked
   ), verdict as (
     select d.*,
-      coalesce(awaits_response and first_response_breached_at is null and first_response_due <= now(), false)
-        as misses_response,
-      coalesce(is_running and resolution_breached_at is null and resolution_due <= now(), false) as misses_resolution,
+      coalesce(
+        awaits_response and first_response_breached_at is null and first_response_due <= now(),
+        false) as misses_response,
+      coalesce(
+        is_running and resolution_breached_at is null and resolution_due <= now(),
+        false) as misses_resolution,
       coalesce(status = 'resolved' and private.closing_time(resolved_at) <= now(), false) as closes,
       coalesce(awaits_response and first_response_warned_at is null and first_response_due > now()
-        and private.look_at(first_response_due, warn_minutes, false, false) <= now(), false) as warns_response,
+        and private.look_at(first_response_due, warn_minutes, false, false) <= now(),
+        false) as warns_response,
       coalesce(is_running and resolution_warned_at is null and resolution_due > now()
-        and private.look_at(resolution_due, warn_minutes, false, false) <= now(), false) as warns_resolution
+        and private.look_at(resolution_due, warn_minutes, false, false) <= now(),
+        false) as warns_resolution
     from due d
   ), clocked as (
     update private.ticket_clocks c
-    set first_response_warned_at = case when v.warns_response then now() else c.first_response_warned_at end,
-      first_response_breached_at = case when v.misses_response then v.first_response_due else c.first_response_breached_at end,
-      resolution_warned_at = case when v.warns_resolution then now() else c.resolution_warned_at end,
-      resolution_breached_at = case when v.misses_resolution then v.resolution_due else c.resolution_breached_at end,
+    set
+      first_response_warned_at =
+        case when v.warns_response then now() else c.first_response_warned_at end,
+      first_response_breached_at =
+        case when v.misses_response then v.first_response_due else c.first_response_breached_at end,
+      resolution_warned_at =
+        case when v.warns_resolution then now() else c.resolution_warned_at end,
+      resolution_breached_at =
+        case when v.misses_resolution then v.resolution_due else c.resolution_breached_at end,
       next_at = case
         when v.closes then null
         when v.status = 'resolved' then private.closing_time(v.resolved_at)
         else least(
           case when v.awaits_response then private.look_at(
-            v.first_response_due, v.warn_minutes, v.warns_response or v.first_response_warned_at is not null,
+            v.first_response_due, v.warn_minutes,
+            v.warns_response or v.first_response_warned_at is not null,
             v.misses_response or v.first_response_breached_at is not null) end,
           case when v.is_running then private.look_at(
-            v.resolution_due, v.warn_minutes, v.warns_resolution or v.resolution_warned_at is not null,
+            v.resolution_due, v.warn_minutes,
+            v.warns_resolution or v.resolution_warned_at is not null,
             v.misses_resolution or v.resolution_breached_at is not null) end)
       end
     from verdict v
@@ -57,11 +66,13 @@ as $$
     set escalated = t.escalated or v.misses_response or v.misses_resolution,
       status = case when v.closes then 'closed' else t.status end
     from verdict v
-    where t.id = v.ticket_id and (v.closes or ((v.misses_response or v.misses_resolution) and not v.escalated))
+    where t.id = v.ticket_id
+      and (v.closes or ((v.misses_response or v.misses_resolution) and not v.escalated))
     returning t.ticket_number, v.closes
   ), news as (
     insert into private.staff_news (kind, ticket_id)
-    select case when misses_response or misses_resolution then 'breached' else 'due_soon' end, ticket_id
+    select
+      case when misses_response or misses_resolution then 'breached' else 'due_soon' end, ticket_id
     from verdict
     where misses_response or misses_resolution or warns_response or warns_resolution
   )
@@ -70,18 +81,16 @@ as $$
     'warned', (select count(*) from verdict
       where (warns_response or warns_resolution) and not (misses_response or misses_resolution)),
     'breached', (select count(*) from verdict where misses_response or misses_resolution),
-    'escalated', (select coalesce(jsonb_agg(ticket_number order by ticket_number), '[]') from changed where not closes),
+    'escalated', (
+      select coalesce(jsonb_agg(ticket_number order by ticket_number), '[]') from changed
+      where not closes),
     'closed', (select count(*) from changed where closes))
 $$;
 
--- Clocks that were worked out under an earlier edition of policies and calendars. Both rows come from under the lock: what an
--- agent has changed since the statement began is in them.
-create function private.sweep_policies(batch integer)
-returns integer
-language sql
-security definer
-set search_path = ''
-as $$
+-- Clocks that were worked out under an earlier edition of policies and calendars. Both rows come
+-- from under the lock: what an agent has changed since the statement began is in them.
+create function private.sweep_policies(batch integer) returns integer
+language sql security definer set search_path = '' as $$
   with stale as materialized (
     select t as ticket, c as clocks
     from private.ticket_clocks c
@@ -93,10 +102,15 @@ as $$
     for no key update of c, t skip locked
   ), applied as (
     update private.ticket_clocks k
-    set (first_response_due, first_response_warned_at, first_response_breached_at, resolution_due, resolution_warned_at,
-        resolution_breached_at, warn_minutes, edition, next_at)
-      = (r.first_response_due, r.first_response_warned_at, r.first_response_breached_at, r.resolution_due,
-        r.resolution_warned_at, r.resolution_breached_at, r.warn_minutes, r.edition, r.next_at)
+    set (
+        first_response_due, first_response_warned_at, first_response_breached_at,
+        resolution_due, resolution_warned_at, resolution_breached_at,
+        warn_minutes, edition, next_at
+      ) = (
+        r.first_response_due, r.first_response_warned_at, r.first_response_breached_at,
+        r.resolution_due, r.resolution_warned_at, r.resolution_breached_at,
+        r.warn_minutes, r.edition, r.next_at
+      )
     from stale
     cross join lateral private.recalculated(stale.ticket, stale.clocks) as r
     where k.ticket_id = r.ticket_id
@@ -105,12 +119,8 @@ as $$
   select count(*)::integer from applied
 $$;
 
-create function private.prune(batch integer)
-returns integer
-language sql
-security definer
-set search_path = ''
-as $$
+create function private.prune(batch integer) returns integer
+language sql security definer set search_path = '' as $$
   with keys as (
     delete from private.idempotency i where (i.caller, i.action, i.key) in (
       select o.caller, o.action, o.key from private.idempotency o
@@ -123,27 +133,26 @@ as $$
     returning 1
   ), sent as (
     delete from private.outbox b where b.id in (
-      select o.id from private.outbox o where o.state = 'done' and o.settled_at < now() - interval '30 days' limit batch)
+      select o.id from private.outbox o
+      where o.state = 'done' and o.settled_at < now() - interval '30 days' limit batch)
     returning 1
   ), seen as (
     delete from public.notifications n where n.id in (
-      select o.id from public.notifications o where o.read_at < now() - interval '30 days' limit batch)
+      select o.id from public.notifications o where o.read_at < now() - interval '30 days'
+      limit batch)
     returning 1
   ), received as (
     delete from private.deliveries d where (d.source, d.delivery) in (
-      select o.source, o.delivery from private.deliveries o where o.received_at < now() - interval '30 days' limit batch)
+      select o.source, o.delivery from private.deliveries o
+      where o.received_at < now() - interval '30 days' limit batch)
     returning 1
   )
   select ((select count(*) from keys) + (select count(*) from spent) + (select count(*) from sent)
     + (select count(*) from seen) + (select count(*) from received))::integer
 $$;
 
-create function private.sweep(batch integer)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.sweep(batch integer) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 declare
   recalculated integer;
   pruned integer;
@@ -163,16 +172,14 @@ begin
 end
 $$;
 
-create function public.sweep(batch integer default 1000)
-returns jsonb
-language sql
-security invoker
-set search_path = ''
+create function public.sweep(batch integer default 1000) returns jsonb
+language sql security invoker set search_path = ''
 as $$ select private.sweep(least(greatest(batch, 1), 10000)) $$;
 
 comment on function public.sweep is
-  'One batch: {looked_at, warned, breached, escalated: [ticket_number], closed, recalculated, pruned, more}.';
+  'One batch: {looked_at, warned, breached, escalated: [ticket_number], closed, recalculated, '
+  'pruned, more}.';
 
 revoke execute on all functions in schema private from public;
-revoke all on function public.sweep(integer) from public, anon, authenticated, service_role;
-grant execute on function private.sweep(integer), public.sweep(integer) to authenticated, service_role;
+revoke all on function public.sweep from public, anon, authenticated, service_role;
+grant execute on function private.sweep, public.sweep to authenticated, service_role;

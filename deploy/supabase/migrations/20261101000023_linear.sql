@@ -1,7 +1,9 @@
--- Linear, on the way out: one issue per ticket of a category that names a team, and what follows to it.
+-- Linear, on the way out: one issue per ticket of a category that names a team, and what follows to
+-- it.
 --
--- A ticket's id is its issue's id too, and a message's id its comment's, so whatever is sent twice exists once. All that
--- leaves is a row of the outbox in the lane of its ticket: first the issue, then the link back, comments, states.
+-- A ticket's id is its issue's id too, and a message's id its comment's, so whatever is sent twice
+-- exists once. All that leaves is a row of the outbox in the lane of its ticket: first the issue,
+-- then the link back, comments, states.
 
 create table private.linear_issues (
   ticket_id uuid primary key references public.support_tickets (id) on delete cascade,
@@ -14,15 +16,19 @@ create table private.linear_issues (
   removed_at timestamptz
 );
 
-comment on table private.linear_issues is 'The issue that a ticket has, or will have: its identifier is null until Linear has it.';
-comment on column private.linear_issues.state_type is 'triage, backlog, unstarted, started, completed, canceled or duplicate.';
-comment on column private.linear_issues.changed_at is 'Linear''s updatedAt of what is known here: older news is no news.';
+comment on table private.linear_issues is
+  'The issue that a ticket has, or will have: its identifier is null until Linear has it.';
+comment on column private.linear_issues.state_type is
+  'triage, backlog, unstarted, started, completed, canceled or duplicate.';
+comment on column private.linear_issues.changed_at is
+  'Linear''s updatedAt of what is known here: older news is no news.';
 
 update public.ticket_categories set linear_team = 'ENG' where slug in ('chatbot', 'bug', 'other');
 update public.ticket_categories set linear_label = 'Bug' where slug = 'bug';
 update public.ticket_categories set linear_label = 'Chatbot' where slug = 'chatbot';
 
--- All forwarders share one row: until when Linear wants to be left alone, and up to when its changes are known.
+-- All forwarders share one row: until when Linear wants to be left alone, and up to when its
+-- changes are known.
 create table private.linear_sync (
   only_row boolean primary key default true check (only_row),
   paused_until timestamptz not null default '-infinity',
@@ -33,32 +39,29 @@ create table private.linear_sync (
 insert into private.linear_sync default values;
 
 -- What Linear knows of a ticket, as create_ticket and get_ticket answer it.
-create function private.linear_state(ticket uuid)
-returns jsonb
-language plpgsql
-stable
-security definer
-set search_path = ''
-as $$
+create function private.linear_state(ticket uuid) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
 declare
   l private.linear_issues;
 begin
-  select i.* into l from private.linear_issues i where i.ticket_id = ticket and i.removed_at is null;
+  select i.* into l from private.linear_issues i
+  where i.ticket_id = ticket and i.removed_at is null;
   return jsonb_build_object(
-    'linear', case when not found then 'off' when l.identifier is null then 'queued' else 'created' end,
+    'linear', case
+      when not found then 'off'
+      when l.identifier is null then 'queued'
+      else 'created'
+    end,
     'issue_id', case when l.identifier is not null then ticket end,
     'issue_identifier', l.identifier, 'issue_url', l.url);
 end
 $$;
 
--- The type of state that a ticket wants its issue to be in, and whether the issue's own will do: engineers sort their work
--- among triage, backlog and unstarted as they like, and a ticket that they canceled or found to be a duplicate is closed.
-create function private.linear_wish(t public.support_tickets)
-returns text
-language plpgsql
-immutable
-set search_path = ''
-as $$
+-- The type of state that a ticket wants its issue to be in, and whether the issue's own will do:
+-- engineers sort their work among triage, backlog and unstarted as they like, and a ticket that
+-- they canceled or found to be a duplicate is closed.
+create function private.linear_wish(t public.support_tickets) returns text
+language plpgsql immutable set search_path = '' as $$
 begin
   return case
     when t.status = 'closed' and t.resolved_at is null then 'canceled'
@@ -69,12 +72,8 @@ begin
 end
 $$;
 
-create function private.linear_suits(status text, state_type text)
-returns boolean
-language plpgsql
-immutable
-set search_path = ''
-as $$
+create function private.linear_suits(status text, state_type text) returns boolean
+language plpgsql immutable set search_path = '' as $$
 begin
   return coalesce(state_type, 'unstarted') = any (case
     when status = 'closed' then '{completed,canceled,duplicate}'
@@ -86,12 +85,10 @@ begin
 end
 $$;
 
-create function private.enqueue_linear(kind text, ticket uuid, about jsonb default '{}')
-returns void
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.enqueue_linear(
+  kind text, ticket uuid, about jsonb default '{}'
+) returns void
+language plpgsql security definer set search_path = '' as $$
 begin
   insert into private.outbox (channel, kind, lane, ticket_id, about)
   values ('linear', enqueue_linear.kind, 'linear:' || ticket, ticket, enqueue_linear.about)
@@ -99,17 +96,13 @@ begin
 end
 $$;
 
--- One change of state at a time waits for its turn: it will carry the state that the ticket is in by then.
+-- One change of state at a time waits for its turn: it will carry the state that the ticket is in
+-- by then.
 create unique index outbox_linear_state on private.outbox (ticket_id)
   where kind = 'state' and state = 'pending' and payload is null;
 
-create function private.linear_follows(ticket uuid)
-returns boolean
-language plpgsql
-stable
-security definer
-set search_path = ''
-as $$
+create function private.linear_follows(ticket uuid) returns boolean
+language plpgsql stable security definer set search_path = '' as $$
 begin
   return exists (
     select from private.linear_issues l
@@ -120,12 +113,8 @@ begin
 end
 $$;
 
-create function private.forward_ticket()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.forward_ticket() returns trigger
+language plpgsql security definer set search_path = '' as $$
 declare
   team text := (select c.linear_team from public.ticket_categories c where c.slug = new.category);
 begin
@@ -140,7 +129,8 @@ begin
       perform private.enqueue_linear('comment', new.id, jsonb_build_object('message_id', m.id))
       from (
         select m.id from public.ticket_messages m
-        where m.ticket_id = new.id and not m.is_internal and m.author in ('customer', 'agent') and m.transcript_place is null
+        where m.ticket_id = new.id and not m.is_internal and m.author in ('customer', 'agent')
+          and m.transcript_place is null
         order by m.created_at, m.id
       ) as m;
     end if;
@@ -155,31 +145,27 @@ create trigger tickets_60_forward after insert on public.support_tickets
 create trigger tickets_60_forward_recategorised after update of category on public.support_tickets
   for each row when (old.category <> new.category) execute function private.forward_ticket();
 
-create function private.forward_message()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.forward_message() returns trigger
+language plpgsql security definer set search_path = '' as $$
 begin
   if private.linear_follows(new.ticket_id) then
-    perform private.enqueue_linear('comment', new.ticket_id, jsonb_build_object('message_id', new.id));
+    perform private.enqueue_linear(
+      'comment', new.ticket_id, jsonb_build_object('message_id', new.id));
   end if;
   return null;
 end
 $$;
 
 create trigger messages_60_forward after insert on public.ticket_messages
-  for each row when (not new.is_internal and new.author in ('customer', 'agent') and new.transcript_place is null)
+  for each row
+    when (not new.is_internal and new.author in ('customer', 'agent')
+      and new.transcript_place is null)
   execute function private.forward_message();
 
--- What has come from Linear suits the issue already, so it does not go back there: states are compared, not who acted.
-create function private.forward_status()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
+-- What has come from Linear suits the issue already, so it does not go back there: states are
+-- compared, not who acted.
+create function private.forward_status() returns trigger
+language plpgsql security definer set search_path = '' as $$
 begin
   if private.linear_follows(new.id) and not private.linear_suits(
     new.status, (select l.state_type from private.linear_issues l where l.ticket_id = new.id)
@@ -195,15 +181,11 @@ create trigger tickets_60_forward_status after update of status on public.suppor
 
 -- What a row sends, as data; null when there is nothing left to send.
 
-create function private.linear_issue_payload(t public.support_tickets)
-returns jsonb
-language sql
-stable
-security definer
-set search_path = ''
-as $$
+create function private.linear_issue_payload(t public.support_tickets) returns jsonb
+language sql stable security definer set search_path = '' as $$
   select jsonb_build_object(
-    'team', l.team, 'label', c.linear_label, 'priority', t.priority, 'subject', t.subject, 'issue_type', t.issue_type,
+    'team', l.team, 'label', c.linear_label, 'priority', t.priority, 'subject', t.subject,
+    'issue_type', t.issue_type,
     'category', c.name, 'description', t.description, 'context', t.context,
     'requester_name', t.requester_name, 'requester_email', t.requester_email,
     'attachments', (
@@ -214,13 +196,8 @@ as $$
   where l.ticket_id = t.id
 $$;
 
-create function private.linear_comment_payload(t public.support_tickets, message uuid)
-returns jsonb
-language sql
-stable
-security definer
-set search_path = ''
-as $$
+create function private.linear_comment_payload(t public.support_tickets, message uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
   select jsonb_build_object(
     'message_id', m.id, 'author', m.author, 'body', m.body,
     'author_name', case m.author when 'agent' then a.display_name else t.requester_name end,
@@ -232,12 +209,8 @@ as $$
   where m.id = message
 $$;
 
-create function private.freeze_linear(o private.outbox)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.freeze_linear(o private.outbox) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 declare
   t public.support_tickets;
   l private.linear_issues;
@@ -260,13 +233,12 @@ begin
 end
 $$;
 
--- Rows to send, frozen: of one ticket, or of whichever have waited longest. None while Linear wants to be left alone.
-create function private.claim_linear(ticket uuid, batch integer, lease_seconds integer)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+-- Rows to send, frozen: of one ticket, or of whichever have waited longest. None while Linear wants
+-- to be left alone.
+create function private.claim_linear(
+  ticket uuid, batch integer, lease_seconds integer
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 declare
   o private.outbox;
   handed jsonb;
@@ -276,15 +248,19 @@ declare
 begin
   perform private.require_service();
   for o in
-    select c.* from private.claim_outbox(
-      'linear', case when paused then 0 else batch end, lease_seconds, 'linear:' || ticket, 'issue') c
+    select c.*
+    from private.claim_outbox(
+      'linear', case when paused then 0 else batch end, lease_seconds,
+      for_lane => 'linear:' || ticket, blocks => 'issue') c
     order by c.id
   loop
-    -- Whoever changes the ticket right now has found this row waiting, and counts on it: it waits until they have done.
+    -- Whoever changes the ticket right now has found this row waiting, and counts on it: it waits
+    -- until they have done.
     perform from public.support_tickets t where t.id = o.ticket_id for share skip locked;
     if not found then
       update private.outbox p
-      set lease_token = null, locked_until = null, available_at = now() + interval '1 s', attempts = o.attempts - 1
+      set lease_token = null, locked_until = null, available_at = now() + interval '1 s',
+        attempts = o.attempts - 1
       where p.id = o.id;
       continue;
     end if;
@@ -292,51 +268,46 @@ begin
     skipped := skipped + (handed is null)::integer;
     claimed := claimed || coalesce(handed, '[]');
   end loop;
-  return jsonb_build_object('rows', claimed, 'skipped', skipped, 'paused', paused, 'known', private.linear_state(ticket));
+  return jsonb_build_object(
+    'rows', claimed, 'skipped', skipped, 'paused', paused, 'known', private.linear_state(ticket));
 end
 $$;
 
-create function public.claim_linear(ticket uuid default null, batch integer default 20, lease_seconds integer default 300)
-returns jsonb
-language sql
-security invoker
-set search_path = ''
+create function public.claim_linear(
+  ticket uuid default null, batch integer default 20, lease_seconds integer default 300
+) returns jsonb
+language sql security invoker set search_path = ''
 as $$ select private.claim_linear(ticket, least(greatest(batch, 1), 100), lease_seconds) $$;
 
 comment on function public.claim_linear is
-  'Leases what Linear is to be sent: {rows: [{id, lease_token, kind, attempt, payload}], skipped, paused, known}; known is what is known of the ticket''s issue.';
+  'Leases what Linear is to be sent: {rows: [{id, lease_token, kind, attempt, payload}], skipped, '
+  'paused, known}; known is what is known of the ticket''s issue.';
 
 -- Linear wants to be left alone for so long, by everybody.
-create function private.pause_linear(seconds integer)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.pause_linear(seconds integer) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 declare
   until timestamptz;
 begin
   perform private.require_service();
   update private.linear_sync s
-  set paused_until = greatest(s.paused_until, now() + make_interval(secs => least(greatest(seconds, 1), 86400)))
+  set paused_until = greatest(
+    s.paused_until, now() + make_interval(secs => least(greatest(seconds, 1), 86400)))
   returning s.paused_until into until;
   return jsonb_build_object('paused_until', private.wire_time(until));
 end
 $$;
 
-create function public.pause_linear(seconds integer)
-returns jsonb
-language sql
-security invoker
-set search_path = ''
+create function public.pause_linear(seconds integer) returns jsonb
+language sql security invoker set search_path = ''
 as $$ select private.pause_linear(seconds) $$;
 
-comment on function public.pause_linear is 'No forwarder sends anything to Linear for so many seconds, a day at most.';
+comment on function public.pause_linear is
+  'No forwarder sends anything to Linear for so many seconds, a day at most.';
 
 revoke execute on all functions in schema private from public;
-revoke all on function public.claim_linear(uuid, integer, integer), public.pause_linear(integer)
-from public, anon, authenticated, service_role;
+revoke all on function public.claim_linear, public.pause_linear
+  from public, anon, authenticated, service_role;
 grant execute on function
-  private.claim_linear(uuid, integer, integer), private.pause_linear(integer),
-  public.claim_linear(uuid, integer, integer), public.pause_linear(integer)
+  private.claim_linear, private.pause_linear, public.claim_linear, public.pause_linear
 to service_role;

@@ -1,17 +1,19 @@
 -- Linear, on the way back: what is known of an issue, and what that means for its ticket.
 --
--- News comes three ways: as the answer to what was sent, as a webhook, and by asking for what has changed. All three end in
--- private.learn_issue, which takes only what is newer than what is known; so each may be lost, late, doubled or out of order.
+-- News comes three ways: as the answer to what was sent, as a webhook, and by asking for what has
+-- changed. All three end in private.learn_issue, which takes only what is newer than what is known;
+-- so each may be lost, late, doubled or out of order.
 
--- Locks the ticket. False when it is no issue of ours, or nothing new; the issue as it was known goes into `before`.
-create function private.learn_issue(news jsonb, out is_new boolean, out t public.support_tickets, out before private.linear_issues)
-language plpgsql
-security definer
-set search_path = ''
-as $$
+-- Locks the ticket. False when it is no issue of ours, or nothing new; the issue as it was known
+-- goes into `before`.
+create function private.learn_issue(
+  news jsonb, out is_new boolean, out t public.support_tickets, out before private.linear_issues
+)
+language plpgsql security definer set search_path = '' as $$
 begin
   is_new := false;
-  select s.* into t from public.support_tickets s where s.id = (news ->> 'issue_id')::uuid for no key update;
+  select s.* into t from public.support_tickets s where s.id = (news ->> 'issue_id')::uuid
+  for no key update;
   select l.* into before from private.linear_issues l where l.ticket_id = t.id;
   if before.ticket_id is null
     or (news ->> 'updated_at')::timestamptz <= before.changed_at
@@ -28,20 +30,17 @@ begin
   where l.ticket_id = t.id;
   if before.identifier is null then
     perform private.record_event(
-      t.id, 'forwarded', 'system', jsonb_build_object('linear_issue', jsonb_build_array(null, news ->> 'identifier')));
+      t.id, 'forwarded', 'system', jsonb_build_object(
+        'linear_issue', jsonb_build_array(null, news ->> 'identifier')));
     perform private.enqueue_linear('link', t.id);
   end if;
 end
 $$;
 
--- What Linear answered to a row that was sent. Where the ticket has moved on meanwhile, or the issue was moved by somebody
--- just before, the issue is moved once more.
-create function private.record_result(o private.outbox, result jsonb)
-returns void
-language plpgsql
-security definer
-set search_path = ''
-as $$
+-- What Linear answered to a row that was sent. Where the ticket has moved on meanwhile, or the
+-- issue was moved by somebody just before, the issue is moved once more.
+create function private.record_result(o private.outbox, result jsonb) returns void
+language plpgsql security definer set search_path = '' as $$
 declare
   t public.support_tickets;
 begin
@@ -54,24 +53,19 @@ begin
 end
 $$;
 
-create function private.note_from_linear(t public.support_tickets, body text)
-returns void
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.note_from_linear(t public.support_tickets, body text) returns void
+language plpgsql security definer set search_path = '' as $$
 begin
   perform private.post_message(t, 'system', null, left(body, 20000), true, '{}');
 end
 $$;
 
--- What an issue's new state means for its ticket; what the ticket's own rules forbid becomes an internal note.
-create function private.follow_issue(t public.support_tickets, identifier text, state_name text, state_type text)
-returns void
-language plpgsql
-security definer
-set search_path = ''
-as $$
+-- What an issue's new state means for its ticket; what the ticket's own rules forbid becomes an
+-- internal note.
+create function private.follow_issue(
+  t public.support_tickets, identifier text, state_name text, state_type text
+) returns void
+language plpgsql security definer set search_path = '' as $$
 declare
   target text := case state_type
     when 'completed' then 'resolved'
@@ -80,10 +74,13 @@ declare
     when 'started' then 'in_progress'
   end;
 begin
-  if t.status = target or (t.status = 'closed' and target = 'resolved') or (target is null and not private.is_settled(t.status))
+  if t.status = target or (t.status = 'closed' and target = 'resolved')
+    or (target is null and not private.is_settled(t.status))
   then
     return;
-  elsif exists (select from private.status_transitions s where s.from_status = t.status and s.to_status = target) then
+  elsif exists (
+    select from private.status_transitions s
+    where s.from_status = t.status and s.to_status = target) then
     update public.support_tickets s set status = target where s.id = t.id;
   else
     perform private.note_from_linear(t, format(
@@ -92,15 +89,11 @@ begin
 end
 $$;
 
--- What was done from here may be heard of before its row is settled: where an issue begins, and where a row that has been
--- tried moves it to. That tells nothing of what engineers decided, and the ticket may have moved on meanwhile.
-create function private.is_echo(before private.linear_issues, state_type text)
-returns boolean
-language plpgsql
-stable
-security definer
-set search_path = ''
-as $$
+-- What was done from here may be heard of before its row is settled: where an issue begins, and
+-- where a row that has been tried moves it to. That tells nothing of what engineers decided, and
+-- the ticket may have moved on meanwhile.
+create function private.is_echo(before private.linear_issues, state_type text) returns boolean
+language plpgsql stable security definer set search_path = '' as $$
 begin
   return before.state_type is null and private.linear_suits('open', state_type)
     or exists (
@@ -110,12 +103,8 @@ begin
 end
 $$;
 
-create function private.apply_issue(news jsonb)
-returns boolean
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.apply_issue(news jsonb) returns boolean
+language plpgsql security definer set search_path = '' as $$
 declare
   l record;
 begin
@@ -131,19 +120,17 @@ begin
   elsif (l.before).state_type is distinct from news ->> 'state_type'
     and not private.is_echo(l.before, news ->> 'state_type')
   then
-    perform private.follow_issue(l.t, news ->> 'identifier', news ->> 'state_name', news ->> 'state_type');
+    perform private.follow_issue(
+      l.t, news ->> 'identifier', news ->> 'state_name', news ->> 'state_type');
   end if;
   return true;
 end
 $$;
 
--- A comment's id becomes its note's, so it is noted once; and what came from here has its message already.
-create function private.apply_comment(news jsonb)
-returns boolean
-language plpgsql
-security definer
-set search_path = ''
-as $$
+-- A comment's id becomes its note's, so it is noted once; and what came from here has its message
+-- already.
+create function private.apply_comment(news jsonb) returns boolean
+language plpgsql security definer set search_path = '' as $$
 declare
   t public.support_tickets;
   author text := coalesce(news ->> 'author_name', 'Linear');
@@ -157,7 +144,8 @@ begin
   end if;
   insert into public.ticket_messages (id, ticket_id, author, body, is_internal)
   values (
-    (news ->> 'comment_id')::uuid, t.id, 'system', left(format('%s in Linear: %s', author, news ->> 'body'), 20000), true)
+    (news ->> 'comment_id')::uuid, t.id,
+    'system', left(format('%s in Linear: %s', author, news ->> 'body'), 20000), true)
   on conflict (id) do nothing;
   if not found then
     return false;
@@ -167,13 +155,10 @@ begin
 end
 $$;
 
--- In the order of the tickets, so that two of these at the same time cannot wait for each other in a circle.
-create function private.apply_linear(issues jsonb, comments jsonb)
-returns integer
-language plpgsql
-security definer
-set search_path = ''
-as $$
+-- In the order of the tickets, so that two of these at the same time cannot wait for each other in
+-- a circle.
+create function private.apply_linear(issues jsonb, comments jsonb) returns integer
+language plpgsql security definer set search_path = '' as $$
 declare
   news jsonb;
   applied integer := 0;
@@ -185,19 +170,18 @@ begin
     order by n.value ->> 'issue_id', n.value ? 'comment_id', n.value ->> 'updated_at'
   loop
     applied := applied
-      + (case when news ? 'comment_id' then private.apply_comment(news) else private.apply_issue(news) end)::integer;
+      + (case
+          when news ? 'comment_id' then private.apply_comment(news)
+          else private.apply_issue(news)
+        end)::integer;
   end loop;
   perform set_config('supadesk.actor', '', true);
   return applied;
 end
 $$;
 
-create function private.receive_linear(delivery text, issues jsonb, comments jsonb)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.receive_linear(delivery text, issues jsonb, comments jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 begin
   perform private.require_service();
   perform private.fail_fields(private.text_problem('delivery', delivery, 255));
@@ -208,54 +192,51 @@ begin
 end
 $$;
 
-create function public.receive_linear(delivery text, issues jsonb default '[]', comments jsonb default '[]')
-returns jsonb
-language sql
-security invoker
-set search_path = ''
+create function public.receive_linear(
+  delivery text, issues jsonb default '[]', comments jsonb default '[]'
+) returns jsonb
+language sql security invoker set search_path = ''
 as $$ select private.receive_linear(delivery, issues, comments) $$;
 
 comment on function public.receive_linear is
-  'A webhook of Linear: issues as {issue_id, identifier, url, state_name, state_type, updated_at, removed}, comments as {comment_id, issue_id, body, author_name}.';
+  'A webhook of Linear: issues as {issue_id, identifier, url, state_name, state_type, updated_at, '
+  'removed}, comments as {comment_id, issue_id, body, author_name}.';
 
--- Whose turn it is to ask Linear what has changed, and since when; `since` is null for everybody else.
-create function private.begin_linear_poll(every_seconds integer)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+-- Whose turn it is to ask Linear what has changed, and since when; `since` is null for everybody
+-- else.
+create function private.begin_linear_poll(every_seconds integer) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 declare
   since timestamptz;
 begin
   perform private.require_service();
   update private.linear_sync s set polled_at = now()
   where s.polled_at < now() - make_interval(secs => every_seconds) and s.paused_until <= now()
-    and exists (select from private.linear_issues l where l.identifier is not null and l.removed_at is null)
+    and exists (
+      select from private.linear_issues l where l.identifier is not null and l.removed_at is null)
   returning s.known_until into since;
   return jsonb_build_object(
     'since', private.wire_time(since), 'until', private.wire_time(now()),
-    'teams', (select coalesce(jsonb_agg(distinct l.team), '[]') from private.linear_issues l where since is not null));
+    'teams', (
+      select coalesce(jsonb_agg(distinct l.team), '[]') from private.linear_issues l
+      where since is not null));
 end
 $$;
 
-create function public.begin_linear_poll(every_seconds integer default 50)
-returns jsonb
-language sql
-security invoker
-set search_path = ''
+create function public.begin_linear_poll(every_seconds integer default 50) returns jsonb
+language sql security invoker set search_path = ''
 as $$ select private.begin_linear_poll(every_seconds) $$;
 
-comment on function public.begin_linear_poll is 'Whose turn it is to ask Linear for changes: {since, until, teams}; since is null when it is not the caller''s.';
+comment on function public.begin_linear_poll is
+  'Whose turn it is to ask Linear for changes: {since, until, teams}; since is null when it is not'
+  ' the caller''s.';
 
--- One page of changes; the last one says until when all of them are known. The clocks of Linear and of this database may
--- differ a little, so the next poll begins a little earlier.
-create function private.learn_linear(issues jsonb, comments jsonb, known_until timestamptz)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+-- One page of changes; the last one says until when all of them are known. The clocks of Linear and
+-- of this database may differ a little, so the next poll begins a little earlier.
+create function private.learn_linear(
+  issues jsonb, comments jsonb, known_until timestamptz
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 declare
   applied integer;
 begin
@@ -267,20 +248,19 @@ begin
 end
 $$;
 
-create function public.learn_linear(issues jsonb default '[]', comments jsonb default '[]', known_until timestamptz default null)
-returns jsonb
-language sql
-security invoker
-set search_path = ''
+create function public.learn_linear(
+  issues jsonb default '[]', comments jsonb default '[]', known_until timestamptz default null
+) returns jsonb
+language sql security invoker set search_path = ''
 as $$ select private.learn_linear(issues, comments, known_until) $$;
 
-comment on function public.learn_linear is 'What a forwarder found changed in Linear; known_until comes with the last page.';
+comment on function public.learn_linear is
+  'What a forwarder found changed in Linear; known_until comes with the last page.';
 
 revoke execute on all functions in schema private from public;
-revoke all on function
-  public.receive_linear(text, jsonb, jsonb), public.begin_linear_poll(integer), public.learn_linear(jsonb, jsonb, timestamptz)
-from public, anon, authenticated, service_role;
+revoke all on function public.receive_linear, public.begin_linear_poll, public.learn_linear
+  from public, anon, authenticated, service_role;
 grant execute on function
-  private.receive_linear(text, jsonb, jsonb), private.begin_linear_poll(integer), private.learn_linear(jsonb, jsonb, timestamptz),
-  public.receive_linear(text, jsonb, jsonb), public.begin_linear_poll(integer), public.learn_linear(jsonb, jsonb, timestamptz)
+  private.receive_linear, private.begin_linear_poll, private.learn_linear, public.receive_linear,
+  public.begin_linear_poll, public.learn_linear
 to service_role;

@@ -1,7 +1,8 @@
 -- Transfers: a conversation with an assistant that goes on with a person.
 --
--- What was said becomes messages of the ticket, by the customer or the assistant, whoever brings it: only a reply that an agent
--- writes here is an agent's. They were said before there was a ticket, so they are no replies, and nobody is told of each.
+-- What was said becomes messages of the ticket, by the customer or the assistant, whoever brings
+-- it: only a reply that an agent writes here is an agent's. They were said before there was a
+-- ticket, so they are no replies, and nobody is told of each.
 
 -- One ticket per customer and conversation, however often the conversation is sent.
 create table private.transfers (
@@ -11,17 +12,15 @@ create table private.transfers (
   primary key (customer_id, conversation_id)
 );
 
-comment on table private.transfers is 'Which conversations have become tickets, and what was answered then.';
+comment on table private.transfers is
+  'Which conversations have become tickets, and what was answered then.';
 
 -- 500 messages and 256 Ki characters are what the functions take in a body.
-create function private.transcript_problems(transcript jsonb)
-returns jsonb
-language plpgsql
-immutable
-set search_path = ''
-as $$
+create function private.transcript_problems(transcript jsonb) returns jsonb
+language plpgsql immutable set search_path = '' as $$
 begin
-  if jsonb_typeof(transcript) is distinct from 'array' or jsonb_array_length(transcript) not between 1 and 500 then
+  if jsonb_typeof(transcript) is distinct from 'array'
+    or jsonb_array_length(transcript) not between 1 and 500 then
     return private.problem('transcript', 'must be a list of 1 to 500 messages');
   end if;
   if char_length(transcript::text) > 262144 then
@@ -31,22 +30,21 @@ begin
     select coalesce(jsonb_agg(problem.value order by said.place), '[]')
     from jsonb_array_elements(transcript) with ordinality as said (entry, place)
     cross join lateral jsonb_array_elements(
-      private.choice_problem('transcript.' || place - 1 || '.author', entry ->> 'author', '{customer,ai}')
-      || private.text_problem('transcript.' || place - 1 || '.body', entry ->> 'body', 20000)) as problem
+      private.choice_problem(
+        'transcript.' || place - 1 || '.author', entry ->> 'author', '{customer,ai}')
+      || private.text_problem(
+        'transcript.' || place - 1 || '.body', entry ->> 'body', 20000)) as problem
   );
 end
 $$;
 
 -- A clock that is fast does not lose the conversation: nothing was said later than now.
-create function private.keep_transcript(t public.support_tickets, transcript jsonb)
-returns void
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.keep_transcript(t public.support_tickets, transcript jsonb) returns void
+language plpgsql security definer set search_path = '' as $$
 begin
   insert into public.ticket_messages (ticket_id, author, author_id, body, transcript_place, said_at)
-  select t.id, entry ->> 'author', case entry ->> 'author' when 'customer' then t.customer_id end, entry ->> 'body', place,
+  select t.id, entry ->> 'author',
+    case entry ->> 'author' when 'customer' then t.customer_id end, entry ->> 'body', place,
     least((entry ->> 'said_at')::timestamptz, now())
   from jsonb_array_elements(transcript) with ordinality as said (entry, place);
   perform private.index_text(t.id, left(string_agg(entry ->> 'body', E'\n' order by place), 100000))
@@ -54,28 +52,23 @@ begin
 end
 $$;
 
-create function private.note_on_transfer(summary text, suggestion text, findings text)
-returns text
-language sql
-immutable
-set search_path = ''
-as $$
+create function private.note_on_transfer(summary text, suggestion text, findings text) returns text
+language sql immutable set search_path = '' as $$
   select 'Handed over by the assistant.' || E'\n\nSummary: ' || summary
-    || coalesce(E'\n\nSuggested resolution: ' || suggestion, '') || coalesce(E'\n\n' || findings, '')
+    || coalesce(E'\n\nSuggested resolution: ' || suggestion, '')
+      || coalesce(E'\n\n' || findings, '')
 $$;
 
--- Files a conversation for a customer once the caller's rights are settled; `payer` is whose quota of that kind a new one costs,
--- null is nobody's. `recognised` is the category where none was given, unless the desk has retired it. Whoever sends the same conversation
--- at the same time waits at the insert.
+-- Files a conversation for a customer once the caller's rights are settled; `payer` is whose quota
+-- of that kind a new one costs, null is nobody's. `recognised` is the category where none was
+-- given, unless the desk has retired it. Whoever sends the same conversation at the same time waits
+-- at the insert.
 create function private.file_transfer(
-  customer uuid, payer text, quota text, conversation_id text, subject text, summary text, category text, priority text,
-  transcript jsonb, suggestion text, recognised text, findings text, context jsonb
-)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+  customer uuid, payer text, quota text, conversation_id text, subject text, summary text,
+  category text, priority text, transcript jsonb, suggestion text, recognised text, findings text,
+  context jsonb
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 declare
   told jsonb;
   t public.support_tickets;
@@ -93,19 +86,24 @@ begin
     perform private.spend_quota(payer, quota);
   end if;
   perform private.fail_fields(
-    private.text_problem('summary', summary, 9000) || private.text_problem('suggestion', suggestion, 9000, false)
-    || private.text_problem('findings', findings, 1000, false) || private.transcript_problems(transcript));
+    private.text_problem('summary', summary, 9000)
+      || private.text_problem('suggestion', suggestion, 9000, false)
+    || private.text_problem('findings', findings, 1000, false)
+      || private.transcript_problems(transcript));
   t := private.ticket_of(customer);
   t.issue_type := 'ai_transfer';
   t.category := coalesce(
-    file_transfer.category, (select c.slug from public.ticket_categories c where c.slug = recognised and c.is_active));
+    file_transfer.category,
+    (select c.slug from public.ticket_categories c where c.slug = recognised and c.is_active));
   t.priority := file_transfer.priority;
   t.subject := file_transfer.subject;
   t.description := summary;
-  t.context := file_transfer.context || jsonb_build_object('conversation_id', file_transfer.conversation_id);
+  t.context := file_transfer.context
+    || jsonb_build_object('conversation_id', file_transfer.conversation_id);
   t := private.file_ticket(t, '{}');
   perform private.keep_transcript(t, transcript);
-  perform private.post_message(t, 'ai', null, private.note_on_transfer(summary, suggestion, findings), true, '{}');
+  perform private.post_message(
+    t, 'ai', null, private.note_on_transfer(summary, suggestion, findings), true, '{}');
   told := private.receipt(t) || jsonb_build_object('subject', t.subject);
   update private.transfers k set answer = told
   where k.customer_id = customer and k.conversation_id = file_transfer.conversation_id;
@@ -114,14 +112,10 @@ end
 $$;
 
 create function private.create_transfer(
-  conversation_id text, subject text, summary text, category text, priority text, transcript jsonb, suggestion text,
-  recognised text, findings text, context jsonb, customer text
-)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+  conversation_id text, subject text, summary text, category text, priority text, transcript jsonb,
+  suggestion text, recognised text, findings text, context jsonb, customer text
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 declare
   me uuid := private.require_caller();
 begin
@@ -131,34 +125,27 @@ begin
   return private.file_transfer(
     case when customer is null then me else private.find_customer(customer) end,
     case when not private.is_agent() then me::text end, 'ai_transfer',
-    conversation_id, subject, summary, category, priority, transcript, suggestion, recognised, findings, context);
+    conversation_id, subject, summary, category, priority, transcript, suggestion, recognised,
+    findings, context);
 end
 $$;
 
 create function public.create_transfer(
   conversation_id text, subject text, summary text, transcript jsonb, category text default null,
-  priority text default null, suggestion text default null, recognised text default null, findings text default null,
-  context jsonb default '{}', customer text default null
-)
-returns jsonb
-language sql
-security invoker
-set search_path = ''
-as $$
+  priority text default null, suggestion text default null, recognised text default null,
+  findings text default null, context jsonb default '{}', customer text default null
+) returns jsonb
+language sql security invoker set search_path = '' as $$
   select private.create_transfer(
-    conversation_id, subject, summary, category, priority, transcript, suggestion, recognised, findings,
+    conversation_id, subject, summary, category, priority, transcript, suggestion, recognised,
+    findings,
     coalesce(context, '{}'), customer)
 $$;
 
 comment on function public.create_transfer is
-  'Files the caller''s conversation with an assistant, [{author: customer or ai, body, said_at?}], or by an agent a customer''s; '
-  'once a conversation_id, the same answer ever after.';
+  'Files the caller''s conversation with an assistant, [{author: customer or ai, body, said_at?}], '
+  'or by an agent a customer''s; once a conversation_id, the same answer ever after.';
 
 revoke execute on all functions in schema private from public;
-revoke all on function
-  public.create_transfer(text, text, text, jsonb, text, text, text, text, text, jsonb, text)
-from public, anon, authenticated, service_role;
-grant execute on function
-  private.create_transfer(text, text, text, text, text, jsonb, text, text, text, jsonb, text),
-  public.create_transfer(text, text, text, jsonb, text, text, text, text, text, jsonb, text)
-to authenticated;
+revoke all on function public.create_transfer from public, anon, authenticated, service_role;
+grant execute on function private.create_transfer, public.create_transfer to authenticated;

@@ -1,7 +1,8 @@
--- Partners: other systems that file tickets, conversations and feedback for people who are known here.
+-- Partners: other systems that file tickets, conversations and feedback for people who are known
+-- here.
 --
--- receive-webhook has verified who is calling. The same external_id of an integration is the same thing, for ever: it gets the
--- answer that it got first.
+-- receive-webhook has verified who is calling. The same external_id of an integration is the same
+-- thing, for ever: it gets the answer that it got first.
 
 insert into private.quota_limits (kind, most, period) values ('webhook', 1000, '1 hour');
 
@@ -13,22 +14,20 @@ create table private.partner_requests (
   primary key (integration, external_id)
 );
 
-comment on table private.partner_requests is 'What has been filed for which external_id, and what was answered.';
+comment on table private.partner_requests is
+  'What has been filed for which external_id, and what was answered.';
 
--- Null when it is new (and now claimed, for as long as this transaction stands). Whoever sends the same at the same time
--- waits at the insert.
-create function private.answered_partner(integration text, external_id text)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+-- Null when it is new (and now claimed, for as long as this transaction stands). Whoever sends the
+-- same at the same time waits at the insert.
+create function private.answered_partner(integration text, external_id text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 declare
   told jsonb;
 begin
   perform private.require_service();
   perform private.fail_fields(
-    private.text_problem('integration', integration, 100) || private.text_problem('external_id', external_id, 255));
+    private.text_problem('integration', integration, 100)
+      || private.text_problem('external_id', external_id, 255));
   insert into private.partner_requests as p (integration, external_id)
   values (answered_partner.integration, answered_partner.external_id)
   on conflict on constraint partner_requests_pkey do nothing;
@@ -37,17 +36,16 @@ begin
     return null;
   end if;
   select p.answer into strict told from private.partner_requests p
-  where p.integration = answered_partner.integration and p.external_id = answered_partner.external_id;
+  where p.integration = answered_partner.integration
+    and p.external_id = answered_partner.external_id;
   return told;
 end
 $$;
 
-create function private.answer_partner(integration text, external_id text, answer jsonb)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.answer_partner(
+  integration text, external_id text, answer jsonb
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 begin
   update private.partner_requests p set answer = answer_partner.answer
   where p.integration = answer_partner.integration and p.external_id = answer_partner.external_id;
@@ -56,14 +54,10 @@ end
 $$;
 
 create function private.receive_ticket(
-  integration text, external_id text, issue_type text, customer text, subject text, description text, category text,
-  priority text, context jsonb, attachments text[]
-)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+  integration text, external_id text, issue_type text, customer text, subject text,
+  description text, category text, priority text, context jsonb, attachments text[]
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 declare
   told jsonb := private.answered_partner(integration, external_id);
   t public.support_tickets;
@@ -76,36 +70,32 @@ begin
     t.subject := receive_ticket.subject;
     t.description := receive_ticket.description;
     t.context := receive_ticket.context;
-    told := private.answer_partner(integration, external_id, private.receipt(private.file_ticket(t, attachments)));
+    told := private.answer_partner(
+      integration, external_id, private.receipt(private.file_ticket(t, attachments)));
   end if;
   return told || private.linear_state((told ->> 'ticket_id')::uuid);
 end
 $$;
 
 create function public.receive_ticket(
-  integration text, external_id text, issue_type text, customer text, subject text, description text,
-  category text default null, priority text default null, context jsonb default '{}', attachments text[] default '{}'
-)
-returns jsonb
-language sql
-security invoker
-set search_path = ''
-as $$
+  integration text, external_id text, issue_type text, customer text, subject text,
+  description text, category text default null, priority text default null,
+  context jsonb default '{}', attachments text[] default '{}'
+) returns jsonb
+language sql security invoker set search_path = '' as $$
   select private.receive_ticket(
-    integration, external_id, issue_type, customer, subject, description, category, priority, coalesce(context, '{}'),
+    integration, external_id, issue_type, customer, subject, description, category, priority,
+    coalesce(context, '{}'),
     coalesce(attachments, '{}'))
 $$;
 
-comment on function public.receive_ticket is 'A partner files a ticket for a customer, named by id or e-mail; once an external_id.';
+comment on function public.receive_ticket is
+  'A partner files a ticket for a customer, named by id or e-mail; once an external_id.';
 
 create function private.receive_feedback(
   integration text, external_id text, customer text, category text, description text
-)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 begin
   return coalesce(
     private.answered_partner(integration, external_id),
@@ -116,62 +106,50 @@ $$;
 
 create function public.receive_feedback(
   integration text, external_id text, customer text, category text, description text
-)
-returns jsonb
-language sql
-security invoker
-set search_path = ''
+) returns jsonb
+language sql security invoker set search_path = ''
 as $$ select private.receive_feedback(integration, external_id, customer, category, description) $$;
 
-comment on function public.receive_feedback is 'A partner brings a customer''s feedback; once an external_id.';
+comment on function public.receive_feedback is
+  'A partner brings a customer''s feedback; once an external_id.';
 
--- A conversation has an id of its own, and is filed once a customer and conversation, whoever brings it.
+-- A conversation has an id of its own, and is filed once a customer and conversation, whoever
+-- brings it.
 create function private.receive_transfer(
-  integration text, customer text, conversation_id text, subject text, summary text, category text, priority text,
-  transcript jsonb, suggestion text, recognised text, findings text, context jsonb
-)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+  integration text, customer text, conversation_id text, subject text, summary text, category text,
+  priority text, transcript jsonb, suggestion text, recognised text, findings text, context jsonb
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 begin
   perform private.require_service();
   perform private.fail_fields(private.text_problem('integration', integration, 100));
   return private.file_transfer(
     private.find_customer(customer), 'integration:' || integration, 'webhook',
-    conversation_id, subject, summary, category, priority, transcript, suggestion, recognised, findings, context);
+    conversation_id, subject, summary, category, priority, transcript, suggestion, recognised,
+    findings, context);
 end
 $$;
 
 create function public.receive_transfer(
-  integration text, customer text, conversation_id text, subject text, summary text, transcript jsonb,
-  category text default null, priority text default null, suggestion text default null, recognised text default null,
-  findings text default null, context jsonb default '{}'
-)
-returns jsonb
-language sql
-security invoker
-set search_path = ''
-as $$
+  integration text, customer text, conversation_id text, subject text, summary text,
+  transcript jsonb, category text default null, priority text default null,
+  suggestion text default null, recognised text default null, findings text default null,
+  context jsonb default '{}'
+) returns jsonb
+language sql security invoker set search_path = '' as $$
   select private.receive_transfer(
-    integration, customer, conversation_id, subject, summary, category, priority, transcript, suggestion, recognised, findings,
+    integration, customer, conversation_id, subject, summary, category, priority, transcript,
+    suggestion, recognised, findings,
     coalesce(context, '{}'))
 $$;
 
-comment on function public.receive_transfer is 'create_transfer by a partner, for a customer named by id or e-mail.';
+comment on function public.receive_transfer is
+  'create_transfer by a partner, for a customer named by id or e-mail.';
 
 revoke execute on all functions in schema private from public;
-revoke all on function
-  public.receive_ticket(text, text, text, text, text, text, text, text, jsonb, text[]),
-  public.receive_feedback(text, text, text, text, text),
-  public.receive_transfer(text, text, text, text, text, jsonb, text, text, text, text, text, jsonb)
-from public, anon, authenticated, service_role;
+revoke all on function public.receive_ticket, public.receive_feedback, public.receive_transfer
+  from public, anon, authenticated, service_role;
 grant execute on function
-  private.receive_ticket(text, text, text, text, text, text, text, text, jsonb, text[]),
-  private.receive_feedback(text, text, text, text, text),
-  private.receive_transfer(text, text, text, text, text, text, text, jsonb, text, text, text, jsonb),
-  public.receive_ticket(text, text, text, text, text, text, text, text, jsonb, text[]),
-  public.receive_feedback(text, text, text, text, text),
-  public.receive_transfer(text, text, text, text, text, jsonb, text, text, text, text, text, jsonb)
+  private.receive_ticket, private.receive_feedback, private.receive_transfer, public.receive_ticket,
+  public.receive_feedback, public.receive_transfer
 to service_role;
