@@ -2,6 +2,43 @@
 --
 -- Statuses and the like are text with CHECKs, not enum types: `=` on text is leakproof, so an index
 -- serves it under RLS.
+--
+-- The triggers of all tables. Those of one event fire in the order of their names, hence the
+-- numbers; those of each row fire before those of the statement.
+--
+--   on support_tickets
+--     tickets_05_assign                 before insert                     row        assignment
+--     tickets_10_stamp                  before update                     row        tickets
+--     tickets_20_record_created         after insert                      row        events
+--     tickets_30_index                  after insert                      row        conversation
+--     tickets_40_start_clocks           after insert                      row        sla
+--     tickets_50_announce               after insert                      row        notifications
+--     tickets_55_announce_assignment    after insert                      row        notifications
+--     tickets_60_forward                after insert                      row        linear
+--     tickets_60_reply                  after insert                      statement  answering
+--     tickets_20_forget_requester       after update                      row        events
+--     tickets_40_move_clocks            after update                      row        sla
+--     tickets_50_announce_change        after update                      row        notifications
+--     tickets_60_forward_recategorised  after update                      row        linear
+--     tickets_60_forward_status         after update                      row        linear
+--     tickets_20_record_changed         after update                      statement  events
+--   on ticket_messages
+--     messages_30_index                 after insert                      row        conversation
+--     messages_50_announce              after insert                      row        notifications
+--     messages_60_forward               after insert                      row        linear
+--   on escalation_requests
+--     escalations_50_announce           after insert or update            row        notifications
+--   on business_calendars
+--     calendars_10_check                before insert or update           row        calendars
+--     calendars_20_begin_edition        after insert or update or delete  statement  sla
+--   on reply_templates
+--     templates_10_check_use            after update                      row        templates
+--   on sla_policies
+--     policies_20_begin_edition         after insert or update or delete  statement  sla
+--   on support_agents
+--     agents_10_check_skills            before insert or update           row        categories
+--   on ticket_categories
+--     categories_10_check_reply         after insert or update            row        templates
 
 create sequence private.ticket_numbers;
 

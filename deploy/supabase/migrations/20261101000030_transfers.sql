@@ -123,10 +123,11 @@ begin
     perform private.fail('SD403', 'Only agents file tickets for somebody else.');
   end if;
   return private.file_transfer(
-    case when customer is null then me else private.find_customer(customer) end,
-    case when not private.is_agent() then me::text end, 'ai_transfer',
-    conversation_id, subject, summary, category, priority, transcript, suggestion, recognised,
-    findings, context);
+    customer => case when customer is null then me else private.find_customer(customer) end,
+    payer => case when not private.is_agent() then me::text end, quota => 'ai_transfer',
+    conversation_id => conversation_id, subject => subject, summary => summary,
+    category => category, priority => priority, transcript => transcript, suggestion => suggestion,
+    recognised => recognised, findings => findings, context => context);
 end
 $$;
 
@@ -137,9 +138,10 @@ create function public.create_transfer(
 ) returns jsonb
 language sql security invoker set search_path = '' as $$
   select private.create_transfer(
-    conversation_id, subject, summary, category, priority, transcript, suggestion, recognised,
-    findings,
-    coalesce(context, '{}'), customer)
+    conversation_id => conversation_id, subject => subject, summary => summary,
+    category => category, priority => priority, transcript => transcript, suggestion => suggestion,
+    recognised => recognised, findings => findings, context => coalesce(context, '{}'),
+    customer => customer)
 $$;
 
 comment on function public.create_transfer is

@@ -73,10 +73,9 @@ insert into private.settings (key, value) values ('outbox_retry_seconds', '10');
 -- A failure comes back after a growing, jittered while. A mail parks as a dead letter after 23
 -- hours, since by then a vendor that deduplicates for a day may have forgotten what an ambiguous
 -- attempt did; what Linear gets has an id of its own, and may wait for two weeks.
-create function private.settle_outbox(
-  row_id bigint, token uuid, outcome text, error text, retry_after_seconds integer,
-  result jsonb default null
-) returns boolean
+create function private.settle_row(
+  row_id bigint, token uuid, outcome text, error text, retry_after_seconds integer
+) returns private.outbox
 language plpgsql security definer set search_path = '' as $$
 declare
   o private.outbox;
@@ -87,7 +86,7 @@ begin
   select r.* into o from private.outbox r
   where r.id = row_id and r.lease_token = token and r.state = 'pending' for update;
   if not found then
-    return false;
+    return null;
   end if;
   update private.outbox r
   set state = case
@@ -105,25 +104,11 @@ begin
     about = case when outcome = 'done' then r.about - 'access_token' else r.about end,
     payload = case when outcome = 'done' then null else r.payload end
   where r.id = o.id;
-  if outcome = 'done' and result is not null then
-    perform private.record_result(o, result);
-  end if;
-  return true;
+  return o;
 end
 $$;
 
-create function public.settle_outbox(
-  row_id bigint, token uuid, outcome text, error text default null,
-  retry_after_seconds integer default null, result jsonb default null
-) returns jsonb
-language sql security invoker set search_path = '' as $$
-  select jsonb_build_object(
-    'settled', private.settle_outbox(row_id, token, outcome, error, retry_after_seconds, result))
-$$;
-
-comment on function public.settle_outbox is
-  'A sender tells what became of a row (done, retry or dead) and what the vendor answered. False '
-  'when its lease was lost.';
+comment on function private.settle_row is 'The row as it was, or null when its lease was lost.';
 
 -- What a sender gets of a row that it has leased: its payload is frozen from now on. Null where
 -- nothing is left to send; then the row is settled.
@@ -131,7 +116,7 @@ create function private.handed_out(o private.outbox, payload jsonb) returns json
 language plpgsql security definer set search_path = '' as $$
 begin
   if payload is null then
-    perform private.settle_outbox(o.id, o.lease_token, 'done', 'nothing left to send', null);
+    perform private.settle_row(o.id, o.lease_token, 'done', 'nothing left to send', null);
     return null;
   end if;
   update private.outbox p set payload = handed_out.payload where p.id = o.id;
@@ -191,9 +176,8 @@ as $$ select private.retry_dead_letter(id) $$;
 comment on function public.retry_dead_letter is 'An admin sends a dead letter on its way again.';
 
 revoke execute on all functions in schema private from public;
-revoke all on function public.settle_outbox, public.list_dead_letters, public.retry_dead_letter
+revoke all on function public.list_dead_letters, public.retry_dead_letter
   from public, anon, authenticated, service_role;
-grant execute on function private.settle_outbox, public.settle_outbox to service_role;
 grant execute on function
   private.list_dead_letters, private.retry_dead_letter, public.list_dead_letters,
   public.retry_dead_letter

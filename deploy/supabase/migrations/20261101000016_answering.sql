@@ -117,9 +117,10 @@ create function public.add_message(
 ) returns jsonb
 language sql security invoker set search_path = '' as $$
   select private.add_message(
-    ticket, body, coalesce(is_internal, false), coalesce(attachments, '{}'), template,
-    coalesce(variables, '{}'),
-    access_token, idempotency_key)
+    ref => ticket, body => body, is_internal => coalesce(is_internal, false),
+    attachments => coalesce(attachments, '{}'), template => template,
+    variables => coalesce(variables, '{}'), access_token => access_token,
+    idempotency_key => idempotency_key)
 $$;
 
 comment on function public.add_message is
@@ -207,6 +208,36 @@ as $$ select private.close_ticket(ticket, access_token) $$;
 
 comment on function public.close_ticket is
   '"Solved, thanks": the requester closes a resolved ticket.';
+
+-- The automatic first reply is the system's word: posted as such, it leaves the first-response
+-- clock running. Once a statement, for it has to come after the event that the ticket was created.
+create function private.reply_automatically() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  actor text := coalesce(current_setting('supadesk.actor', true), '');
+begin
+  if not exists (
+    select from added n join public.ticket_categories c on c.slug = n.category
+    where c.auto_reply is not null
+  ) then
+    return null;
+  end if;
+  perform set_config('supadesk.actor', 'system', true);
+  perform private.post_message(
+    t, 'system', null,
+    left(private.render_template(r.slug, private.template_variables(t, null)), 20000), false, '{}')
+  from added n
+  join public.ticket_categories c on c.slug = n.category
+  join public.reply_templates r on r.slug = c.auto_reply and r.is_active
+  join public.support_tickets t on t.id = n.id;
+  perform set_config('supadesk.actor', actor, true);
+  return null;
+end
+$$;
+
+create trigger tickets_60_reply after insert on public.support_tickets
+  referencing new table as added
+  for each statement execute function private.reply_automatically();
 
 revoke execute on all functions in schema private from public;
 grant execute on function private.add_message, private.rate_ticket, private.close_ticket

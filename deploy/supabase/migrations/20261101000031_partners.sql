@@ -84,9 +84,10 @@ create function public.receive_ticket(
 ) returns jsonb
 language sql security invoker set search_path = '' as $$
   select private.receive_ticket(
-    integration, external_id, issue_type, customer, subject, description, category, priority,
-    coalesce(context, '{}'),
-    coalesce(attachments, '{}'))
+    integration => integration, external_id => external_id, issue_type => issue_type,
+    customer => customer, subject => subject, description => description, category => category,
+    priority => priority, context => coalesce(context, '{}'),
+    attachments => coalesce(attachments, '{}'))
 $$;
 
 comment on function public.receive_ticket is
@@ -124,9 +125,10 @@ begin
   perform private.require_service();
   perform private.fail_fields(private.text_problem('integration', integration, 100));
   return private.file_transfer(
-    private.find_customer(customer), 'integration:' || integration, 'webhook',
-    conversation_id, subject, summary, category, priority, transcript, suggestion, recognised,
-    findings, context);
+    customer => private.find_customer(customer), payer => 'integration:' || integration,
+    quota => 'webhook', conversation_id => conversation_id, subject => subject, summary => summary,
+    category => category, priority => priority, transcript => transcript, suggestion => suggestion,
+    recognised => recognised, findings => findings, context => context);
 end
 $$;
 
@@ -138,9 +140,10 @@ create function public.receive_transfer(
 ) returns jsonb
 language sql security invoker set search_path = '' as $$
   select private.receive_transfer(
-    integration, customer, conversation_id, subject, summary, category, priority, transcript,
-    suggestion, recognised, findings,
-    coalesce(context, '{}'))
+    integration => integration, customer => customer, conversation_id => conversation_id,
+    subject => subject, summary => summary, category => category, priority => priority,
+    transcript => transcript, suggestion => suggestion, recognised => recognised,
+    findings => findings, context => coalesce(context, '{}'))
 $$;
 
 comment on function public.receive_transfer is

@@ -5,24 +5,6 @@
 -- exists once. All that leaves is a row of the outbox in the lane of its ticket: first the issue,
 -- then the link back, comments, states.
 
-create table private.linear_issues (
-  ticket_id uuid primary key references public.support_tickets (id) on delete cascade,
-  team text not null,
-  identifier text,
-  url text,
-  state_name text,
-  state_type text,
-  changed_at timestamptz,
-  removed_at timestamptz
-);
-
-comment on table private.linear_issues is
-  'The issue that a ticket has, or will have: its identifier is null until Linear has it.';
-comment on column private.linear_issues.state_type is
-  'triage, backlog, unstarted, started, completed, canceled or duplicate.';
-comment on column private.linear_issues.changed_at is
-  'Linear''s updatedAt of what is known here: older news is no news.';
-
 update public.ticket_categories set linear_team = 'ENG' where slug in ('chatbot', 'bug', 'other');
 update public.ticket_categories set linear_label = 'Bug' where slug = 'bug';
 update public.ticket_categories set linear_label = 'Chatbot' where slug = 'chatbot';
@@ -37,25 +19,6 @@ create table private.linear_sync (
 );
 
 insert into private.linear_sync default values;
-
--- What Linear knows of a ticket, as create_ticket and get_ticket answer it.
-create function private.linear_state(ticket uuid) returns jsonb
-language plpgsql stable security definer set search_path = '' as $$
-declare
-  l private.linear_issues;
-begin
-  select i.* into l from private.linear_issues i
-  where i.ticket_id = ticket and i.removed_at is null;
-  return jsonb_build_object(
-    'linear', case
-      when not found then 'off'
-      when l.identifier is null then 'queued'
-      else 'created'
-    end,
-    'issue_id', case when l.identifier is not null then ticket end,
-    'issue_identifier', l.identifier, 'issue_url', l.url);
-end
-$$;
 
 -- The type of state that a ticket wants its issue to be in, and whether the issue's own will do:
 -- engineers sort their work among triage, backlog and unstarted as they like, and a ticket that

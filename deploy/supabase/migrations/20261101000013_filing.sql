@@ -303,9 +303,10 @@ create function public.create_ticket(
 language plpgsql security invoker set search_path = '' as $$
 begin
   return private.create_ticket(
-    issue_type, subject, description, category, priority, coalesce(context, '{}'),
-    coalesce(attachments, '{}'),
-    requester_name, requester_email, customer, idempotency_key);
+    issue_type => issue_type, subject => subject, description => description, category => category,
+    priority => priority, context => coalesce(context, '{}'),
+    attachments => coalesce(attachments, '{}'), requester_name => requester_name,
+    requester_email => requester_email, customer => customer, idempotency_key => idempotency_key);
 end
 $$;
 
@@ -376,8 +377,9 @@ create function public.create_contact(
 ) returns jsonb
 language sql security invoker set search_path = '' as $$
   select private.create_contact(
-    subject, description, requester_email, requester_name, category, access_token, network,
-    intake_secret, idempotency_key)
+    subject => subject, description => description, requester_email => requester_email,
+    requester_name => requester_name, category => category, access_token => access_token,
+    network => network, intake_secret => intake_secret, idempotency_key => idempotency_key)
 $$;
 
 comment on function public.create_contact is
