@@ -135,11 +135,13 @@ class Team(BaseModel):
     key: str
     states: list[State] = Field(validation_alias=AliasPath("states", "nodes"))
 
-    def state(self, wish: str) -> str:
+    def state(self, state_type: str) -> str:
         """The first state of that type, as the team has ordered them."""
-        found = sorted((state for state in self.states if state.type == wish), key=lambda each: each.position)
+        found = sorted(
+            (state for state in self.states if state.type == state_type), key=lambda each: each.position
+        )
         if not found:
-            raise Refused(f"team {self.key} has no state of the type {wish}", retry_after=MENDING_PAUSE)
+            raise Refused(f"team {self.key} has no state of the type {state_type}", retry_after=MENDING_PAUSE)
         return found[0].id
 
 

@@ -12,29 +12,29 @@
 --     tickets_20_record_created         after insert                      row        events
 --     tickets_30_index                  after insert                      row        conversation
 --     tickets_40_start_clocks           after insert                      row        sla
---     tickets_50_announce               after insert                      row        notifications
---     tickets_55_announce_assignment    after insert                      row        notifications
+--     tickets_50_notify                 after insert                      row        notifications
+--     tickets_55_notify_assignment      after insert                      row        notifications
 --     tickets_60_forward                after insert                      row        linear
 --     tickets_60_reply                  after insert                      statement  answering
 --     tickets_20_forget_requester       after update                      row        events
 --     tickets_40_move_clocks            after update                      row        sla
---     tickets_50_announce_change        after update                      row        notifications
+--     tickets_50_notify_change          after update                      row        notifications
 --     tickets_60_forward_recategorised  after update                      row        linear
 --     tickets_60_forward_status         after update                      row        linear
 --     tickets_20_record_changed         after update                      statement  events
 --   on ticket_messages
 --     messages_30_index                 after insert                      row        conversation
---     messages_50_announce              after insert                      row        notifications
+--     messages_50_notify                after insert                      row        notifications
 --     messages_60_forward               after insert                      row        linear
 --   on escalation_requests
---     escalations_50_announce           after insert or update            row        notifications
+--     escalations_50_notify             after insert or update            row        notifications
 --   on business_calendars
 --     calendars_10_check                before insert or update           row        calendars
---     calendars_20_begin_edition        after insert or update or delete  statement  sla
+--     calendars_20_begin_revision       after insert or update or delete  statement  sla
 --   on reply_templates
 --     templates_10_check_use            after update                      row        templates
 --   on sla_policies
---     policies_20_begin_edition         after insert or update or delete  statement  sla
+--     policies_20_begin_revision        after insert or update or delete  statement  sla
 --   on support_agents
 --     agents_10_check_skills            before insert or update           row        categories
 --   on ticket_categories
@@ -214,17 +214,17 @@ create trigger tickets_10_stamp before update on public.support_tickets
 create function private.find_ticket(ref text) returns public.support_tickets
 language plpgsql stable security definer set search_path = '' as $$
 declare
-  found_ticket public.support_tickets;
+  t public.support_tickets;
 begin
   -- One look-up for each kind of reference: a CASE over both columns fits neither index.
   if private.is_uuid(ref) then
-    select t.* into found_ticket from public.support_tickets t
-    where t.id = ref::uuid and t.deleted_at is null;
+    select s.* into t from public.support_tickets s
+    where s.id = ref::uuid and s.deleted_at is null;
   else
-    select t.* into found_ticket from public.support_tickets t
-    where t.ticket_number = upper(ref) and t.deleted_at is null;
+    select s.* into t from public.support_tickets s
+    where s.ticket_number = upper(ref) and s.deleted_at is null;
   end if;
-  return found_ticket;
+  return t;
 end
 $$;
 
@@ -234,30 +234,30 @@ create table private.ticket_tokens (
   token_sha256 text not null
 );
 
-create function private.token_opens(ticket public.support_tickets, token text) returns boolean
+create function private.token_opens(t public.support_tickets, token text) returns boolean
 language plpgsql stable security definer set search_path = '' as $$
 begin
   return token is not null
     and exists (
       select from private.ticket_tokens k
-      where k.ticket_id = ticket.id and k.token_sha256 = private.sha256(token)
+      where k.ticket_id = t.id and k.token_sha256 = private.sha256(token)
     )
     and (
-      ticket.closed_at is null
-      or ticket.closed_at > now() - make_interval(
+      t.closed_at is null
+      or t.closed_at > now() - make_interval(
         days => (private.setting('ticket_token_days') #>> '{}')::integer)
     );
 end
 $$;
 
-create function private.role_on(ticket public.support_tickets, token text default null) returns text
+create function private.role_on(t public.support_tickets, token text default null) returns text
 language plpgsql stable security definer set search_path = '' as $$
 begin
   return case
     when private.is_agent()
-      and (private.agent_branch() is null or ticket.branch_id = private.agent_branch())
+      and (private.agent_branch() is null or t.branch_id = private.agent_branch())
       then 'agent'
-    when ticket.customer_id = private.caller() or private.token_opens(ticket, token) then 'customer'
+    when t.customer_id = private.caller() or private.token_opens(t, token) then 'customer'
   end;
 end
 $$;
@@ -273,21 +273,21 @@ create function private.require_ticket(
 ) returns public.support_tickets
 language plpgsql security definer set search_path = '' as $$
 declare
-  ticket public.support_tickets;
+  t public.support_tickets;
 begin
   if token is null then
     perform private.require_caller();
   end if;
-  ticket := private.find_ticket(ref);
-  if for_change and ticket.id is not null then
-    select t.* into ticket from public.support_tickets t
-    where t.id = ticket.id and t.deleted_at is null
+  t := private.find_ticket(ref);
+  if for_change and t.id is not null then
+    select s.* into t from public.support_tickets s
+    where s.id = t.id and s.deleted_at is null
     for no key update;
   end if;
-  if ticket.id is null or private.role_on(ticket, token) is null then
+  if t.id is null or private.role_on(t, token) is null then
     perform private.fail('SD404', 'There is no such ticket.');
   end if;
-  return ticket;
+  return t;
 end
 $$;
 

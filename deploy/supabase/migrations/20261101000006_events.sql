@@ -65,13 +65,13 @@ $$;
 
 -- The row of the ticket is locked by whoever writes an event, so seq has no gaps and no ties.
 create function private.record_event(
-  ticket uuid, kind text, actor text, changes jsonb default '{}'
+  ticket_id uuid, kind text, actor text, changes jsonb default '{}'
 ) returns void
 language sql security definer set search_path = '' as $$
   insert into public.ticket_events (ticket_id, seq, type, actor, actor_id, changes)
-  select record_event.ticket,
+  select record_event.ticket_id,
     coalesce(
-      (select max(e.seq) from public.ticket_events e where e.ticket_id = record_event.ticket),
+      (select max(e.seq) from public.ticket_events e where e.ticket_id = record_event.ticket_id),
       0) + 1,
     kind, record_event.actor, private.caller(), record_event.changes
 $$;
@@ -134,15 +134,15 @@ begin
     case when d.loses_requester then private.without_requester(d.changes) else d.changes end
   from (
     select r.id, r.customer_id, r.loses_requester, (
-      select jsonb_object_agg(f.key, jsonb_build_array(r.old_row -> f.key, f.value))
-      from jsonb_each(r.new_row) as f
-      where f.value <> r.old_row -> f.key
+      select jsonb_object_agg(f.key, jsonb_build_array(r.earlier -> f.key, f.value))
+      from jsonb_each(r.later) as f
+      where f.value <> r.earlier -> f.key
     ) as changes
     from (
-      select n.id, n.customer_id,
-        o.customer_id is not null and n.customer_id is null as loses_requester,
-        to_jsonb(o) as old_row, to_jsonb(n) as new_row
-      from before o join after n using (id)
+      select new_row.id, new_row.customer_id,
+        old_row.customer_id is not null and new_row.customer_id is null as loses_requester,
+        to_jsonb(old_row) as earlier, to_jsonb(new_row) as later
+      from before as old_row join after as new_row using (id)
       offset 0
     ) as r
     offset 0
@@ -159,14 +159,14 @@ create trigger tickets_20_record_changed after update on public.support_tickets
   referencing old table as before new table as after
   for each statement execute function private.record_changed();
 
-create function private.replay_ticket(ticket uuid) returns public.support_tickets
+create function private.replay_ticket(ticket_id uuid) returns public.support_tickets
 language sql stable set search_path = '' as $$
   select jsonb_populate_record(
     null::public.support_tickets,
     (
       select jsonb_object_agg(c.key, c.value -> 1 order by e.seq)
       from public.ticket_events e, jsonb_each(e.changes) c
-      where e.ticket_id = replay_ticket.ticket
+      where e.ticket_id = replay_ticket.ticket_id
     )
   )
 $$;

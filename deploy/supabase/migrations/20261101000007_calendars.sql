@@ -144,11 +144,14 @@ create function private.open_spans(calendar public.business_calendars, day date)
 language sql stable set search_path = '' as $$
   select s.opens, s.closes
   from jsonb_array_elements(calendar.hours -> private.weekday(day)) as span
-  cross join private.offsets_around(day, calendar.time_zone) as o
+  cross join private.offsets_around(day, calendar.time_zone) as stretch
   cross join lateral (
-    select greatest((day + (span ->> 0)::time) at time zone 'UTC' - o.ahead, o.starts) as opens,
+    select
+      greatest((day + (span ->> 0)::time) at time zone 'UTC' - stretch.ahead, stretch.starts)
+        as opens,
       -- As an interval, since 24:00 is the next day's midnight.
-      least((day + (span ->> 1)::interval) at time zone 'UTC' - o.ahead, o.ends) as closes
+      least((day + (span ->> 1)::interval) at time zone 'UTC' - stretch.ahead, stretch.ends)
+        as closes
   ) as s
   where day <> all (calendar.holidays) and s.opens < s.closes
   order by s.opens

@@ -53,26 +53,26 @@ insert into public.sla_policies
   ('low', 48 * 60, 120 * 60, 480);
 
 insert into private.settings (key, value) values
-  ('sla_edition', '1'),
+  ('sla_revision', '1'),
   ('auto_close_hours', '168');
 
--- A changed policy or calendar begins a new edition; the sweep recalculates in batches the clocks
+-- A changed policy or calendar begins a new revision; the sweep recalculates in batches the clocks
 -- of older ones. A number and not a time: a ticket that is filed while the change is not committed
 -- yet sees the old policies and the old number.
-create function private.begin_sla_edition() returns trigger
+create function private.begin_sla_revision() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
   update private.settings s set value = to_jsonb((s.value #>> '{}')::integer + 1)
-  where s.key = 'sla_edition';
+  where s.key = 'sla_revision';
   return null;
 end
 $$;
 
-create trigger policies_20_begin_edition after insert or update or delete on public.sla_policies
-  for each statement execute function private.begin_sla_edition();
-create trigger calendars_20_begin_edition after insert or update or delete
+create trigger policies_20_begin_revision after insert or update or delete on public.sla_policies
+  for each statement execute function private.begin_sla_revision();
+create trigger calendars_20_begin_revision after insert or update or delete
   on public.business_calendars
-  for each statement execute function private.begin_sla_edition();
+  for each statement execute function private.begin_sla_revision();
 
 create table private.ticket_clocks (
   ticket_id uuid primary key references public.support_tickets (id) on delete cascade,
@@ -87,13 +87,13 @@ create table private.ticket_clocks (
   spent_seconds double precision not null default 0,
   running_since timestamptz,
   warn_minutes integer,
-  edition integer not null,
+  revision integer not null,
   -- The next instant at which the sweep has something to do here; null when there is none.
   next_at timestamptz
 );
 
 create index ticket_clocks_next on private.ticket_clocks (next_at) where next_at is not null;
-create index ticket_clocks_edition on private.ticket_clocks (edition)
+create index ticket_clocks_revision on private.ticket_clocks (revision)
   where next_at is not null or running_since is not null;
 
 create function private.policy_for(
@@ -206,7 +206,7 @@ declare
   calendar public.business_calendars := private.calendar_of(policy);
 begin
   c.warn_minutes := policy.warn_minutes;
-  c.edition := (private.setting('sla_edition') #>> '{}')::integer;
+  c.revision := (private.setting('sla_revision') #>> '{}')::integer;
   c.first_response_due := case when policy.id is not null
     then private.working_add(calendar, t.created_at, policy.first_response_minutes * 60) end;
   c.resolution_due := private.resolution_due(policy, calendar, c);
@@ -288,11 +288,11 @@ begin
   set (
       first_response_due, first_response_warned_at, first_response_breached_at,
       resolution_due, resolution_warned_at, resolution_breached_at,
-      spent_seconds, running_since, warn_minutes, edition, next_at
+      spent_seconds, running_since, warn_minutes, revision, next_at
     ) = (
       c.first_response_due, c.first_response_warned_at, c.first_response_breached_at,
       c.resolution_due, c.resolution_warned_at, c.resolution_breached_at,
-      c.spent_seconds, c.running_since, c.warn_minutes, c.edition, c.next_at
+      c.spent_seconds, c.running_since, c.warn_minutes, c.revision, c.next_at
     )
   where k.ticket_id = c.ticket_id;
   return null;

@@ -23,7 +23,7 @@ insert into private.quota_limits (kind, most, period) values
 create table private.quotas (
   who text not null,
   kind text not null references private.quota_limits (kind) on delete cascade,
-  hits timestamptz[] not null,
+  used_at timestamptz[] not null,
   primary key (who, kind)
 );
 
@@ -40,15 +40,16 @@ declare
 begin
   select l.* into strict rule from private.quota_limits l where l.kind = spend_quota.kind;
   if rule.most > 0 then
-    insert into private.quotas as q (who, kind, hits)
+    insert into private.quotas as q (who, kind, used_at)
     values (spend_quota.who, spend_quota.kind, array[now()])
     on conflict on constraint quotas_pkey do update
-      set hits = (q.hits || now())[greatest(1, cardinality(q.hits) + 2 - rule.most):]
-      where coalesce(q.hits[cardinality(q.hits) + 1 - rule.most] <= now() - rule.period, true);
+      set used_at = (q.used_at || now())[greatest(1, cardinality(q.used_at) + 2 - rule.most):]
+      where coalesce(
+        q.used_at[cardinality(q.used_at) + 1 - rule.most] <= now() - rule.period, true);
     if found then
       return;
     end if;
-    select q.hits[cardinality(q.hits) + 1 - rule.most] into oldest
+    select q.used_at[cardinality(q.used_at) + 1 - rule.most] into oldest
     from private.quotas q where q.who = spend_quota.who and q.kind = spend_quota.kind;
   end if;
   perform private.fail(
@@ -130,19 +131,19 @@ $$;
 
 -- Deliveries: what has sent us something says which sending it was, so that the same one again does
 -- nothing.
-create table private.deliveries (
+create table private.received_webhooks (
   source text not null,
   delivery text not null,
   received_at timestamptz not null default now(),
   primary key (source, delivery)
 );
 
-create index deliveries_received on private.deliveries (received_at);
+create index received_webhooks_received on private.received_webhooks (received_at);
 
 create function private.is_first_delivery(source text, delivery text) returns boolean
 language plpgsql security definer set search_path = '' as $$
 begin
-  insert into private.deliveries (source, delivery)
+  insert into private.received_webhooks (source, delivery)
   values (is_first_delivery.source, is_first_delivery.delivery)
   on conflict do nothing;
   return found;

@@ -3,16 +3,16 @@
 --
 -- A sender claims rows by lease, calls the vendor with no transaction open, and settles each row
 -- only where its lease token still matches. What is sent is frozen at the first attempt, so that a
--- retry sends the same; rows of one lane go in order.
+-- retry sends the same; rows of one ordering key go in order.
 
 create table private.outbox (
   id bigint generated always as identity primary key,
   channel text not null check (channel in ('mail', 'linear')),
   kind text not null,
-  lane text not null,
+  ordering_key text not null,
   ticket_id uuid references public.support_tickets (id) on delete cascade,
   recipient uuid,
-  about jsonb not null default '{}',
+  data jsonb not null default '{}',
   payload jsonb,
   state text not null default 'pending' check (state in ('pending', 'done', 'dead')),
   attempts integer not null default 0,
@@ -26,25 +26,25 @@ create table private.outbox (
 );
 
 create index outbox_claimable on private.outbox (channel, available_at) where state = 'pending';
-create index outbox_lane on private.outbox (lane, id) where state = 'pending';
+create index outbox_ordering_key on private.outbox (ordering_key, id) where state = 'pending';
 create index outbox_ticket on private.outbox (ticket_id);
 create index outbox_settled on private.outbox (settled_at) where state = 'done';
 create index outbox_dead on private.outbox (id) where state = 'dead';
-create index outbox_dead_lane on private.outbox (lane, kind) where state = 'dead';
+create index outbox_dead_ordering_key on private.outbox (ordering_key, kind) where state = 'dead';
 -- One digest at a time gathers what a person has to hear.
 create unique index outbox_digest on private.outbox (recipient)
   where kind = 'digest' and state = 'pending' and payload is null;
 
-comment on column private.outbox.lane is
-  'Rows of one lane are sent one after the other, in the order of their ids.';
-comment on column private.outbox.about is
+comment on column private.outbox.ordering_key is
+  'Rows of one key are sent one after the other, in the order of their ids.';
+comment on column private.outbox.data is
   'What the payload will be made of; a secret in it is gone once the row is settled.';
 
--- Leases up to `batch` rows that are ready and first in their lane. The lease is longer than a
--- batch can take, so a row whose sender died comes back by itself. A dead letter holds its lane up
--- only where `blocks` says so: what is about an issue that could not be created has to wait for it.
+-- Leases up to `batch` rows that are ready and first of their ordering key. The lease outlasts what
+-- a batch can take, so a row whose sender died comes back by itself. A dead letter of the kind
+-- `blocks` holds up the later rows of its key: a comment waits for the issue that it belongs to.
 create function private.claim_outbox(
-  for_channel text, batch integer, lease_seconds integer, for_lane text default null,
+  for_channel text, batch integer, lease_seconds integer, for_key text default null,
   blocks text default null
 ) returns setof private.outbox
 language sql security definer set search_path = '' as $$
@@ -52,16 +52,19 @@ language sql security definer set search_path = '' as $$
   set lease_token = gen_random_uuid(), locked_until = now() + make_interval(secs => lease_seconds),
     attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, now())
   where o.id in (
-    select c.id from private.outbox c
-    where c.channel = for_channel and c.state = 'pending' and c.available_at <= now()
-      and (c.locked_until is null or c.locked_until < now())
-      and (for_lane is null or c.lane = for_lane)
+    select ready.id from private.outbox ready
+    where ready.channel = for_channel and ready.state = 'pending' and ready.available_at <= now()
+      and (ready.locked_until is null or ready.locked_until < now())
+      and (for_key is null or ready.ordering_key = for_key)
       and not exists (
-        select from private.outbox e where e.lane = c.lane and e.id < c.id and e.state = 'pending')
+        select from private.outbox earlier
+        where earlier.ordering_key = ready.ordering_key and earlier.id < ready.id
+          and earlier.state = 'pending')
       and not exists (
-        select from private.outbox e
-        where e.lane = c.lane and e.id < c.id and e.state = 'dead' and e.kind = blocks)
-    order by c.available_at, c.id
+        select from private.outbox earlier
+        where earlier.ordering_key = ready.ordering_key and earlier.id < ready.id
+          and earlier.state = 'dead' and earlier.kind = blocks)
+    order by ready.available_at, ready.id
     limit batch
     for update skip locked
   )
@@ -83,27 +86,27 @@ declare
 begin
   perform private.require_service();
   perform private.fail_fields(private.choice_problem('outcome', outcome, '{done,retry,dead}'));
-  select r.* into o from private.outbox r
-  where r.id = row_id and r.lease_token = token and r.state = 'pending' for update;
+  select b.* into o from private.outbox b
+  where b.id = row_id and b.lease_token = token and b.state = 'pending' for update;
   if not found then
     return null;
   end if;
-  update private.outbox r
+  update private.outbox b
   set state = case
       when outcome = 'retry' then case
-        when r.first_attempt_at < now()
-          - case r.channel when 'mail' then interval '23 hours' else interval '14 days' end
+        when b.first_attempt_at < now()
+          - case b.channel when 'mail' then interval '23 hours' else interval '14 days' end
         then 'dead' else 'pending' end
       else outcome
     end,
     available_at = now() + make_interval(secs => greatest(
       coalesce(retry_after_seconds, 0),
-      least(3600, first_pause * 2 ^ least(r.attempts, 20)) * (0.5 + random()))),
+      least(3600, first_pause * 2 ^ least(b.attempts, 20)) * (0.5 + random()))),
     lease_token = null, locked_until = null, last_error = left(error, 500),
     settled_at = case when outcome <> 'retry' then now() end,
-    about = case when outcome = 'done' then r.about - 'access_token' else r.about end,
-    payload = case when outcome = 'done' then null else r.payload end
-  where r.id = o.id;
+    data = case when outcome = 'done' then b.data - 'access_token' else b.data end,
+    payload = case when outcome = 'done' then null else b.payload end
+  where b.id = o.id;
   return o;
 end
 $$;
@@ -112,14 +115,14 @@ comment on function private.settle_row is 'The row as it was, or null when its l
 
 -- What a sender gets of a row that it has leased: its payload is frozen from now on. Null where
 -- nothing is left to send; then the row is settled.
-create function private.handed_out(o private.outbox, payload jsonb) returns jsonb
+create function private.lease_row(o private.outbox, payload jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 begin
   if payload is null then
     perform private.settle_row(o.id, o.lease_token, 'done', 'nothing left to send', null);
     return null;
   end if;
-  update private.outbox p set payload = handed_out.payload where p.id = o.id;
+  update private.outbox b set payload = lease_row.payload where b.id = o.id;
   return jsonb_build_object(
     'id', o.id, 'lease_token', o.lease_token, 'kind', o.kind, 'attempt', o.attempts,
     'payload', payload);
@@ -139,7 +142,7 @@ begin
       'error', o.last_error, 'created_at', private.wire_time(o.created_at),
       'settled_at', private.wire_time(o.settled_at)
     ) order by o.id)
-    from (select d.* from private.outbox d where d.state = 'dead' order by d.id limit 100) o
+    from (select b.* from private.outbox b where b.state = 'dead' order by b.id limit 100) o
     left join public.support_tickets t on t.id = o.ticket_id), '[]'));
 end
 $$;

@@ -21,20 +21,20 @@ comment on column private.linear_issues.changed_at is
   'Linear''s updatedAt of what is known here: older news is no news.';
 
 -- What Linear knows of a ticket, as create_ticket and get_ticket answer it.
-create function private.linear_state(ticket uuid) returns jsonb
+create function private.linear_state(ticket_id uuid) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 declare
   l private.linear_issues;
 begin
   select i.* into l from private.linear_issues i
-  where i.ticket_id = ticket and i.removed_at is null;
+  where i.ticket_id = linear_state.ticket_id and i.removed_at is null;
   return jsonb_build_object(
     'linear', case
       when not found then 'off'
       when l.identifier is null then 'queued'
       else 'created'
     end,
-    'issue_id', case when l.identifier is not null then ticket end,
+    'issue_id', case when l.identifier is not null then linear_state.ticket_id end,
     'issue_identifier', l.identifier, 'issue_url', l.url);
 end
 $$;

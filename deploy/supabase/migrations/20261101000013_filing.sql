@@ -165,7 +165,7 @@ begin
 end
 $$;
 
-create function private.receipt(t public.support_tickets) returns jsonb
+create function private.confirmation(t public.support_tickets) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
   return jsonb_build_object(
@@ -219,7 +219,7 @@ $$;
 
 -- A ticket to be, of a person who is signed in somewhere: theirs are the branch and the address
 -- that Auth has verified.
-create function private.ticket_of(customer uuid) returns public.support_tickets
+create function private.new_ticket_for(customer uuid) returns public.support_tickets
 language plpgsql stable security definer set search_path = '' as $$
 declare
   t public.support_tickets;
@@ -276,7 +276,7 @@ begin
   if not is_agent then
     perform private.spend_quota(me::text, create_ticket.issue_type);
   end if;
-  t := private.ticket_of(
+  t := private.new_ticket_for(
     case when customer is null then me else private.find_customer(customer) end);
   -- One statement: each by itself costs every request the same again.
   select create_ticket.issue_type, create_ticket.category, create_ticket.priority,
@@ -289,8 +289,9 @@ begin
       || jsonb_strip_nulls(jsonb_build_object('reporter_email', create_ticket.requester_email));
   end if;
   t := private.file_ticket(t, attachments);
-  return private.remember_answer(me::text, 'create_ticket', idempotency_key, private.receipt(t))
-    || private.linear_state(t.id);
+  answer := private.remember_answer(
+    me::text, 'create_ticket', idempotency_key, private.confirmation(t));
+  return answer || private.linear_state(t.id);
 end
 $$;
 
@@ -363,10 +364,11 @@ begin
     values (t.id, private.sha256(access_token));
   -- The confirmation carries the link, and is the only place that ever holds the token; settling it
   -- forgets it.
-  update private.outbox o set about = o.about || jsonb_build_object('access_token', access_token)
+  update private.outbox o set data = o.data || jsonb_build_object('access_token', access_token)
   where o.ticket_id = t.id and o.kind = 'created';
-  return private.remember_answer('anonymous', 'create_ticket', idempotency_key, private.receipt(t))
-    || private.linear_state(t.id);
+  answer := private.remember_answer(
+    'anonymous', 'create_ticket', idempotency_key, private.confirmation(t));
+  return answer || private.linear_state(t.id);
 end
 $$;
 

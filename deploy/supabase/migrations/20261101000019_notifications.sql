@@ -82,7 +82,7 @@ create index staff_news_ticket on private.staff_news (ticket_id);
 
 -- Whom news of a ticket concerns: its agent; where it has none, those who could take it; admins in
 -- any case but a reply.
-create function private.concerns(
+create function private.is_recipient(
   kind text, t public.support_tickets, a public.support_agents
 ) returns boolean
 language sql immutable set search_path = '' as $$
@@ -109,69 +109,70 @@ language sql security definer set search_path = '' as $$
     where n.id in (
       select s.id from private.staff_news s order by s.id limit batch for update skip locked)
     returning n.*
-  ), told as (
+  ), notified as (
     insert into public.notifications (user_id, ticket_id, kind, data, mail_due, created_at)
     select a.user_id, t.id, n.kind, private.news_data(t), true, n.created_at
     from taken n
     join public.support_tickets t on t.id = n.ticket_id and t.deleted_at is null
-    join public.support_agents a on private.concerns(n.kind, t, a)
+    join public.support_agents a on private.is_recipient(n.kind, t, a)
       and a.user_id is distinct from n.actor_id
     returning user_id
   )
-  insert into private.outbox (channel, kind, lane, recipient, available_at)
+  insert into private.outbox (channel, kind, ordering_key, recipient, available_at)
   select distinct 'mail', 'digest', 'digest:' || user_id, user_id, now() + interval '1 minute'
-  from told
+  from notified
   order by user_id  -- so that two of these cannot wait for each other in a circle
   on conflict do nothing
 $$;
 
 -- What the requester is told. A person without an address, or one who did it themselves, is told
 -- nothing.
-create function private.tell_requester(
-  t public.support_tickets, kind text, about jsonb default '{}'
+create function private.notify_requester(
+  t public.support_tickets, kind text, data jsonb default '{}'
 ) returns void
 language plpgsql security definer set search_path = '' as $$
 begin
   if t.customer_id is not null and kind <> 'created' then
     insert into public.notifications (user_id, ticket_id, kind, data)
-    values (t.customer_id, t.id, tell_requester.kind, private.news_data(t) || tell_requester.about);
+    values (
+      t.customer_id, t.id, notify_requester.kind, private.news_data(t) || notify_requester.data);
   end if;
   if t.requester_email is not null then
-    insert into private.outbox (channel, kind, lane, ticket_id, about)
-    values ('mail', tell_requester.kind, 'mail:' || t.id, t.id, tell_requester.about);
+    insert into private.outbox (channel, kind, ordering_key, ticket_id, data)
+    values ('mail', notify_requester.kind, 'mail:' || t.id, t.id, notify_requester.data);
   end if;
 end
 $$;
 
-create function private.tell_agent(agent uuid, t public.support_tickets, kind text) returns void
+create function private.notify_agent(agent uuid, t public.support_tickets, kind text) returns void
 language sql security definer set search_path = '' as $$
   insert into public.notifications (user_id, ticket_id, kind, data, mail_due)
   values (agent, t.id, kind, private.news_data(t), true);
-  insert into private.outbox (channel, kind, lane, recipient, available_at)
+  insert into private.outbox (channel, kind, ordering_key, recipient, available_at)
   values ('mail', 'digest', 'digest:' || agent, agent, now() + interval '1 minute')
   on conflict do nothing
 $$;
 
-create function private.announce_ticket() returns trigger
+create function private.notify_of_ticket() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  perform private.tell_requester(new, 'created');
+  perform private.notify_requester(new, 'created');
   insert into private.staff_news (kind, ticket_id, actor_id)
     values ('created', new.id, private.caller());
   return null;
 end
 $$;
 
-create trigger tickets_50_announce after insert on public.support_tickets
-  for each row execute function private.announce_ticket();
+create trigger tickets_50_notify after insert on public.support_tickets
+  for each row execute function private.notify_of_ticket();
 
-create function private.announce_message() returns trigger
+create function private.notify_of_message() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
   t public.support_tickets := (select s from public.support_tickets s where s.id = new.ticket_id);
 begin
   if new.author = 'agent' then
-    perform private.tell_requester(t, 'agent_replied', jsonb_build_object('message_id', new.id));
+    perform private.notify_requester(t, 'agent_replied', jsonb_build_object('message_id', new.id));
   elsif new.author = 'customer' then
     insert into private.staff_news (kind, ticket_id, actor_id)
       values ('customer_replied', t.id, new.author_id);
@@ -180,9 +181,9 @@ begin
 end
 $$;
 
-create trigger messages_50_announce after insert on public.ticket_messages
+create trigger messages_50_notify after insert on public.ticket_messages
   for each row when (not new.is_internal and new.transcript_place is null)
-    execute function private.announce_message();
+    execute function private.notify_of_message();
 
 create function private.is_quiet() returns boolean
 language plpgsql stable set search_path = '' as $$
@@ -191,41 +192,43 @@ begin
 end
 $$;
 
-create function private.announce_change() returns trigger
+create function private.notify_of_change() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
   if new.assigned_to is not null and new.assigned_to is distinct from old.assigned_to then
     if new.assigned_to is distinct from private.caller() then
-      perform private.tell_agent(new.assigned_to, new, 'assigned');
+      perform private.notify_agent(new.assigned_to, new, 'assigned');
     end if;
     if not private.is_quiet() then
-      perform private.tell_requester(new, 'assigned', jsonb_build_object('agent', new.assigned_to));
+      perform private.notify_requester(
+        new, 'assigned', jsonb_build_object('agent', new.assigned_to));
     end if;
   end if;
   if new.status <> old.status and private.actor_on(new.customer_id) <> 'customer'
     and not private.is_quiet() then
-    perform private.tell_requester(new, 'status_changed', jsonb_build_object('status', new.status));
+    perform private.notify_requester(
+      new, 'status_changed', jsonb_build_object('status', new.status));
   end if;
   return null;
 end
 $$;
 
-create trigger tickets_50_announce_change after update on public.support_tickets
+create trigger tickets_50_notify_change after update on public.support_tickets
   for each row when (old.status <> new.status or old.assigned_to is distinct from new.assigned_to)
-  execute function private.announce_change();
+  execute function private.notify_of_change();
 
-create function private.announce_assignment() returns trigger
+create function private.notify_of_assignment() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  perform private.tell_agent(new.assigned_to, new, 'assigned');
+  perform private.notify_agent(new.assigned_to, new, 'assigned');
   return null;
 end
 $$;
 
-create trigger tickets_55_announce_assignment after insert on public.support_tickets
-  for each row when (new.assigned_to is not null) execute function private.announce_assignment();
+create trigger tickets_55_notify_assignment after insert on public.support_tickets
+  for each row when (new.assigned_to is not null) execute function private.notify_of_assignment();
 
-create function private.announce_escalation() returns trigger
+create function private.notify_of_escalation() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
   t public.support_tickets := (select s from public.support_tickets s where s.id = new.ticket_id);
@@ -234,16 +237,16 @@ begin
     insert into private.staff_news (kind, ticket_id, actor_id)
       values ('escalation_requested', t.id, private.caller());
   elsif new.requested_by = 'customer' then
-    perform private.tell_requester(
+    perform private.notify_requester(
       t, 'escalation_decided', jsonb_build_object('decision', new.status));
   end if;
   return null;
 end
 $$;
 
-create trigger escalations_50_announce after insert or update of status
+create trigger escalations_50_notify after insert or update of status
   on public.escalation_requests
-  for each row execute function private.announce_escalation();
+  for each row execute function private.notify_of_escalation();
 
 revoke execute on all functions in schema private from public;
 revoke all on function public.read_notifications from public, anon, authenticated, service_role;

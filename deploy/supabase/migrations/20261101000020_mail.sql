@@ -17,18 +17,18 @@ language sql stable security definer set search_path = '' as $$
     'ticket_id', t.id, 'ticket_number', t.ticket_number,
     'to_name', case when t.customer_id is not null then t.requester_name end,
     'subject', case when t.customer_id is not null then t.subject end,
-    'access_token', o.about ->> 'access_token',
-    'status', o.about ->> 'status',
-    'decision', o.about ->> 'decision',
+    'access_token', o.data ->> 'access_token',
+    'status', o.data ->> 'status',
+    'decision', o.data ->> 'decision',
     'agent_name', (select a.display_name from public.support_agents a
-      where a.user_id = coalesce((o.about ->> 'agent')::uuid, m.author_id)),
-    'resolution', case when o.about ->> 'status' = 'resolved' then t.resolution end,
+      where a.user_id = coalesce((o.data ->> 'agent')::uuid, m.author_id)),
+    'resolution', case when o.data ->> 'status' = 'resolved' then t.resolution end,
     'body', m.body))
   from (select 1) as one
   left join lateral (
     select m.body, m.author_id from public.ticket_messages m
     where m.ticket_id = t.id and not m.is_internal and case o.kind
-      when 'agent_replied' then m.id = (o.about ->> 'message_id')::uuid
+      when 'agent_replied' then m.id = (o.data ->> 'message_id')::uuid
       when 'created' then m.author = 'system'
       else false end
     order by m.created_at, m.id limit 1
@@ -94,16 +94,16 @@ create function private.claim_mail(batch integer, lease_seconds integer) returns
 language plpgsql security definer set search_path = '' as $$
 declare
   o private.outbox;
-  handed jsonb;
+  leased jsonb;
   claimed jsonb := '[]';
   skipped integer := 0;
 begin
   perform private.require_service();
   perform private.fan_out_news();
   for o in select * from private.claim_outbox('mail', batch, lease_seconds) order by id loop
-    handed := private.handed_out(o, private.freeze_mail(o));
-    skipped := skipped + (handed is null)::integer;
-    claimed := claimed || coalesce(handed, '[]');
+    leased := private.lease_row(o, private.freeze_mail(o));
+    skipped := skipped + (leased is null)::integer;
+    claimed := claimed || coalesce(leased, '[]');
   end loop;
   return jsonb_build_object('rows', claimed, 'skipped', skipped);
 end

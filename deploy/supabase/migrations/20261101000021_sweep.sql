@@ -87,17 +87,17 @@ language sql security definer set search_path = '' as $$
     'closed', (select count(*) from changed where closes))
 $$;
 
--- Clocks that were worked out under an earlier edition of policies and calendars. Both rows come
+-- Clocks that were worked out under an earlier revision of policies and calendars. Both rows come
 -- from under the lock: what an agent has changed since the statement began is in them.
 create function private.sweep_policies(batch integer) returns integer
 language sql security definer set search_path = '' as $$
   with stale as materialized (
-    select t as ticket, c as clocks
+    select t, c
     from private.ticket_clocks c
     join public.support_tickets t on t.id = c.ticket_id
-    where c.edition < (private.setting('sla_edition') #>> '{}')::integer
+    where c.revision < (private.setting('sla_revision') #>> '{}')::integer
       and (c.next_at is not null or c.running_since is not null)
-    order by c.edition
+    order by c.revision
     limit batch
     for no key update of c, t skip locked
   ), applied as (
@@ -105,14 +105,14 @@ language sql security definer set search_path = '' as $$
     set (
         first_response_due, first_response_warned_at, first_response_breached_at,
         resolution_due, resolution_warned_at, resolution_breached_at,
-        warn_minutes, edition, next_at
+        warn_minutes, revision, next_at
       ) = (
         r.first_response_due, r.first_response_warned_at, r.first_response_breached_at,
         r.resolution_due, r.resolution_warned_at, r.resolution_breached_at,
-        r.warn_minutes, r.edition, r.next_at
+        r.warn_minutes, r.revision, r.next_at
       )
     from stale
-    cross join lateral private.recalculated(stale.ticket, stale.clocks) as r
+    cross join lateral private.recalculated(stale.t, stale.c) as r
     where k.ticket_id = r.ticket_id
     returning 1
   )
@@ -123,28 +123,28 @@ create function private.prune(batch integer) returns integer
 language sql security definer set search_path = '' as $$
   with keys as (
     delete from private.idempotency i where (i.caller, i.action, i.key) in (
-      select o.caller, o.action, o.key from private.idempotency o
-      where o.created_at < now() - interval '24 hours' limit batch)
+      select old.caller, old.action, old.key from private.idempotency old
+      where old.created_at < now() - interval '24 hours' limit batch)
     returning 1
   ), spent as (
     delete from private.quotas q where (q.who, q.kind) in (
-      select o.who, o.kind from private.quotas o join private.quota_limits l using (kind)
-      where o.hits[cardinality(o.hits)] < now() - l.period limit batch)
+      select old.who, old.kind from private.quotas old join private.quota_limits l using (kind)
+      where old.used_at[cardinality(old.used_at)] < now() - l.period limit batch)
     returning 1
   ), sent as (
     delete from private.outbox b where b.id in (
-      select o.id from private.outbox o
-      where o.state = 'done' and o.settled_at < now() - interval '30 days' limit batch)
+      select old.id from private.outbox old
+      where old.state = 'done' and old.settled_at < now() - interval '30 days' limit batch)
     returning 1
   ), seen as (
     delete from public.notifications n where n.id in (
-      select o.id from public.notifications o where o.read_at < now() - interval '30 days'
+      select old.id from public.notifications old where old.read_at < now() - interval '30 days'
       limit batch)
     returning 1
   ), received as (
-    delete from private.deliveries d where (d.source, d.delivery) in (
-      select o.source, o.delivery from private.deliveries o
-      where o.received_at < now() - interval '30 days' limit batch)
+    delete from private.received_webhooks d where (d.source, d.delivery) in (
+      select old.source, old.delivery from private.received_webhooks old
+      where old.received_at < now() - interval '30 days' limit batch)
     returning 1
   )
   select ((select count(*) from keys) + (select count(*) from spent) + (select count(*) from sent)

@@ -2,7 +2,7 @@
 -- it.
 --
 -- A ticket's id is its issue's id too, and a message's id its comment's, so whatever is sent twice
--- exists once. All that leaves is a row of the outbox in the lane of its ticket: first the issue,
+-- exists once. All that leaves is a row of the outbox in the order of its ticket: first the issue,
 -- then the link back, comments, states.
 
 update public.ticket_categories set linear_team = 'ENG' where slug in ('chatbot', 'bug', 'other');
@@ -23,7 +23,7 @@ insert into private.linear_sync default values;
 -- The type of state that a ticket wants its issue to be in, and whether the issue's own will do:
 -- engineers sort their work among triage, backlog and unstarted as they like, and a ticket that
 -- they canceled or found to be a duplicate is closed.
-create function private.linear_wish(t public.support_tickets) returns text
+create function private.linear_target_state(t public.support_tickets) returns text
 language plpgsql immutable set search_path = '' as $$
 begin
   return case
@@ -35,7 +35,7 @@ begin
 end
 $$;
 
-create function private.linear_suits(status text, state_type text) returns boolean
+create function private.linear_state_matches(status text, state_type text) returns boolean
 language plpgsql immutable set search_path = '' as $$
 begin
   return coalesce(state_type, 'unstarted') = any (case
@@ -49,12 +49,13 @@ end
 $$;
 
 create function private.enqueue_linear(
-  kind text, ticket uuid, about jsonb default '{}'
+  kind text, ticket_id uuid, data jsonb default '{}'
 ) returns void
 language plpgsql security definer set search_path = '' as $$
 begin
-  insert into private.outbox (channel, kind, lane, ticket_id, about)
-  values ('linear', enqueue_linear.kind, 'linear:' || ticket, ticket, enqueue_linear.about)
+  insert into private.outbox (channel, kind, ordering_key, ticket_id, data)
+  values ('linear', enqueue_linear.kind, 'linear:' || enqueue_linear.ticket_id,
+    enqueue_linear.ticket_id, enqueue_linear.data)
   on conflict do nothing;
 end
 $$;
@@ -64,14 +65,14 @@ $$;
 create unique index outbox_linear_state on private.outbox (ticket_id)
   where kind = 'state' and state = 'pending' and payload is null;
 
-create function private.linear_follows(ticket uuid) returns boolean
+create function private.linear_follows(ticket_id uuid) returns boolean
 language plpgsql stable security definer set search_path = '' as $$
 begin
   return exists (
     select from private.linear_issues l
     join public.support_tickets t on t.id = l.ticket_id
     join public.ticket_categories c on c.slug = t.category
-    where l.ticket_id = ticket and l.removed_at is null and c.linear_follows
+    where l.ticket_id = linear_follows.ticket_id and l.removed_at is null and c.linear_follows
   );
 end
 $$;
@@ -130,7 +131,7 @@ create trigger messages_60_forward after insert on public.ticket_messages
 create function private.forward_status() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  if private.linear_follows(new.id) and not private.linear_suits(
+  if private.linear_follows(new.id) and not private.linear_state_matches(
     new.status, (select l.state_type from private.linear_issues l where l.ticket_id = new.id)
   ) then
     perform private.enqueue_linear('state', new.id);
@@ -189,9 +190,9 @@ begin
   return case o.kind
     when 'issue' then private.linear_issue_payload(t)
     when 'link' then '{}'
-    when 'comment' then private.linear_comment_payload(t, (o.about ->> 'message_id')::uuid)
-    when 'state' then case when not private.linear_suits(t.status, l.state_type)
-      then jsonb_build_object('team', l.team, 'wish', private.linear_wish(t)) end
+    when 'comment' then private.linear_comment_payload(t, (o.data ->> 'message_id')::uuid)
+    when 'state' then case when not private.linear_state_matches(t.status, l.state_type)
+      then jsonb_build_object('team', l.team, 'target_state', private.linear_target_state(t)) end
   end || jsonb_build_object('ticket_id', t.id, 'ticket_number', t.ticket_number);
 end
 $$;
@@ -199,40 +200,41 @@ $$;
 -- Rows to send, frozen: of one ticket, or of whichever have waited longest. None while Linear wants
 -- to be left alone.
 create function private.claim_linear(
-  ticket uuid, batch integer, lease_seconds integer
+  ticket_id uuid, batch integer, lease_seconds integer
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   o private.outbox;
-  handed jsonb;
+  leased jsonb;
   claimed jsonb := '[]';
   skipped integer := 0;
   paused boolean := (select s.paused_until > now() from private.linear_sync s);
 begin
   perform private.require_service();
   for o in
-    select c.*
+    select ready.*
     from private.claim_outbox(
       'linear', case when paused then 0 else batch end, lease_seconds,
-      for_lane => 'linear:' || ticket, blocks => 'issue') c
-    order by c.id
+      for_key => 'linear:' || claim_linear.ticket_id, blocks => 'issue') as ready
+    order by ready.id
   loop
     -- Whoever changes the ticket right now has found this row waiting, and counts on it: it waits
     -- until they have done.
     perform from public.support_tickets t where t.id = o.ticket_id for share skip locked;
     if not found then
-      update private.outbox p
+      update private.outbox b
       set lease_token = null, locked_until = null, available_at = now() + interval '1 s',
         attempts = o.attempts - 1
-      where p.id = o.id;
+      where b.id = o.id;
       continue;
     end if;
-    handed := private.handed_out(o, private.freeze_linear(o));
-    skipped := skipped + (handed is null)::integer;
-    claimed := claimed || coalesce(handed, '[]');
+    leased := private.lease_row(o, private.freeze_linear(o));
+    skipped := skipped + (leased is null)::integer;
+    claimed := claimed || coalesce(leased, '[]');
   end loop;
   return jsonb_build_object(
-    'rows', claimed, 'skipped', skipped, 'paused', paused, 'known', private.linear_state(ticket));
+    'rows', claimed, 'skipped', skipped, 'paused', paused,
+    'known', private.linear_state(claim_linear.ticket_id));
 end
 $$;
 

@@ -1,12 +1,12 @@
 -- Linear, on the way back: what is known of an issue, and what that means for its ticket.
 --
 -- News comes three ways: as the answer to what was sent, as a webhook, and by asking for what has
--- changed. All three end in private.learn_issue, which takes only what is newer than what is known;
+-- changed. All three end in private.store_issue, which takes only what is newer than what is known;
 -- so each may be lost, late, doubled or out of order.
 
 -- Locks the ticket. False when it is no issue of ours, or nothing new; the issue as it was known
 -- goes into `before`.
-create function private.learn_issue(
+create function private.store_issue(
   news jsonb, out is_new boolean, out t public.support_tickets, out before private.linear_issues
 )
 language plpgsql security definer set search_path = '' as $$
@@ -39,14 +39,14 @@ $$;
 
 -- What Linear answered to a row that was sent. Where the ticket has moved on meanwhile, or the
 -- issue was moved by somebody just before, the issue is moved once more.
-create function private.record_result(o private.outbox, result jsonb) returns void
+create function private.store_sent_issue(o private.outbox, result jsonb) returns void
 language plpgsql security definer set search_path = '' as $$
 declare
   t public.support_tickets;
 begin
-  select (l.t).* into t from private.learn_issue(result) l;
-  if o.kind = 'state' and private.linear_wish(t) <> o.payload ->> 'wish'
-    and not private.linear_suits(t.status, result ->> 'state_type')
+  select (l.t).* into t from private.store_issue(result) l;
+  if o.kind = 'state' and private.linear_target_state(t) <> o.payload ->> 'target_state'
+    and not private.linear_state_matches(t.status, result ->> 'state_type')
   then
     perform private.enqueue_linear('state', t.id);
   end if;
@@ -62,7 +62,7 @@ $$;
 
 -- What an issue's new state means for its ticket; what the ticket's own rules forbid becomes an
 -- internal note.
-create function private.follow_issue(
+create function private.move_ticket_after_issue(
   t public.support_tickets, identifier text, state_name text, state_type text
 ) returns void
 language plpgsql security definer set search_path = '' as $$
@@ -95,20 +95,21 @@ $$;
 create function private.is_echo(before private.linear_issues, state_type text) returns boolean
 language plpgsql stable security definer set search_path = '' as $$
 begin
-  return before.state_type is null and private.linear_suits('open', state_type)
+  return before.state_type is null and private.linear_state_matches('open', state_type)
     or exists (
       select from private.outbox o
-      where o.lane = 'linear:' || before.ticket_id and o.state = 'pending' and o.kind = 'state'
-        and o.payload ->> 'wish' = is_echo.state_type);
+      where o.ordering_key = 'linear:' || before.ticket_id
+        and o.state = 'pending' and o.kind = 'state'
+        and o.payload ->> 'target_state' = is_echo.state_type);
 end
 $$;
 
-create function private.apply_issue(news jsonb) returns boolean
+create function private.receive_issue(news jsonb) returns boolean
 language plpgsql security definer set search_path = '' as $$
 declare
   l record;
 begin
-  select * into l from private.learn_issue(news);
+  select * into l from private.store_issue(news);
   if not l.is_new or (l.t).deleted_at is not null then
     return l.is_new;
   end if;
@@ -120,7 +121,7 @@ begin
   elsif (l.before).state_type is distinct from news ->> 'state_type'
     and not private.is_echo(l.before, news ->> 'state_type')
   then
-    perform private.follow_issue(
+    perform private.move_ticket_after_issue(
       l.t, news ->> 'identifier', news ->> 'state_name', news ->> 'state_type');
   end if;
   return true;
@@ -129,7 +130,7 @@ $$;
 
 -- A comment's id becomes its note's, so it is noted once; and what came from here has its message
 -- already.
-create function private.apply_comment(news jsonb) returns boolean
+create function private.receive_comment(news jsonb) returns boolean
 language plpgsql security definer set search_path = '' as $$
 declare
   t public.support_tickets;
@@ -171,8 +172,8 @@ begin
   loop
     applied := applied
       + (case
-          when news ? 'comment_id' then private.apply_comment(news)
-          else private.apply_issue(news)
+          when news ? 'comment_id' then private.receive_comment(news)
+          else private.receive_issue(news)
         end)::integer;
   end loop;
   perform set_config('supadesk.actor', '', true);

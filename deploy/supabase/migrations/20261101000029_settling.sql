@@ -9,7 +9,7 @@ declare
 begin
   if outcome = 'done' and result is not null then
     case o.channel
-      when 'linear' then perform private.record_result(o, result);
+      when 'linear' then perform private.store_sent_issue(o, result);
       else null;
     end case;
   end if;

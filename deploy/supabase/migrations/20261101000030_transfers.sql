@@ -70,7 +70,7 @@ create function private.file_transfer(
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  told jsonb;
+  confirmation jsonb;
   t public.support_tickets;
 begin
   perform private.fail_fields(private.text_problem('conversation_id', conversation_id, 255));
@@ -78,9 +78,9 @@ begin
   values (customer, file_transfer.conversation_id)
   on conflict on constraint transfers_pkey do nothing;
   if not found then
-    select k.answer into strict told from private.transfers k
+    select k.answer into strict confirmation from private.transfers k
     where k.customer_id = customer and k.conversation_id = file_transfer.conversation_id;
-    return told || private.linear_state((told ->> 'ticket_id')::uuid);
+    return confirmation || private.linear_state((confirmation ->> 'ticket_id')::uuid);
   end if;
   if payer is not null then
     perform private.spend_quota(payer, quota);
@@ -90,7 +90,7 @@ begin
       || private.text_problem('suggestion', suggestion, 9000, false)
     || private.text_problem('findings', findings, 1000, false)
       || private.transcript_problems(transcript));
-  t := private.ticket_of(customer);
+  t := private.new_ticket_for(customer);
   t.issue_type := 'ai_transfer';
   t.category := coalesce(
     file_transfer.category,
@@ -104,10 +104,10 @@ begin
   perform private.keep_transcript(t, transcript);
   perform private.post_message(
     t, 'ai', null, private.note_on_transfer(summary, suggestion, findings), true, '{}');
-  told := private.receipt(t) || jsonb_build_object('subject', t.subject);
-  update private.transfers k set answer = told
+  confirmation := private.confirmation(t) || jsonb_build_object('subject', t.subject);
+  update private.transfers k set answer = confirmation
   where k.customer_id = customer and k.conversation_id = file_transfer.conversation_id;
-  return told || private.linear_state(t.id);
+  return confirmation || private.linear_state(t.id);
 end
 $$;
 

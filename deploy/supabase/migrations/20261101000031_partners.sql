@@ -22,7 +22,7 @@ comment on table private.partner_requests is
 create function private.answered_partner(integration text, external_id text) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  told jsonb;
+  answer jsonb;
 begin
   perform private.require_service();
   perform private.fail_fields(
@@ -35,10 +35,10 @@ begin
     perform private.spend_quota('integration:' || integration, 'webhook');
     return null;
   end if;
-  select p.answer into strict told from private.partner_requests p
+  select p.answer into strict answer from private.partner_requests p
   where p.integration = answered_partner.integration
     and p.external_id = answered_partner.external_id;
-  return told;
+  return answer;
 end
 $$;
 
@@ -59,21 +59,21 @@ create function private.receive_ticket(
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  told jsonb := private.answered_partner(integration, external_id);
+  answer jsonb := private.answered_partner(integration, external_id);
   t public.support_tickets;
 begin
-  if told is null then
-    t := private.ticket_of(private.find_customer(customer));
+  if answer is null then
+    t := private.new_ticket_for(private.find_customer(customer));
     t.issue_type := receive_ticket.issue_type;
     t.category := receive_ticket.category;
     t.priority := receive_ticket.priority;
     t.subject := receive_ticket.subject;
     t.description := receive_ticket.description;
     t.context := receive_ticket.context;
-    told := private.answer_partner(
-      integration, external_id, private.receipt(private.file_ticket(t, attachments)));
+    answer := private.answer_partner(
+      integration, external_id, private.confirmation(private.file_ticket(t, attachments)));
   end if;
-  return told || private.linear_state((told ->> 'ticket_id')::uuid);
+  return answer || private.linear_state((answer ->> 'ticket_id')::uuid);
 end
 $$;
 
