@@ -40,6 +40,66 @@
 --   on ticket_categories
 --     categories_10_check_reply         after insert or update            row        templates
 
+-- What each status means. CHECKs, indexes and hot paths repeat the names; a test holds them to this
+-- table. `linear_state` is the type of state that the ticket's issue should be in; any of
+-- `linear_states` will do, since engineers sort their work among triage, backlog and unstarted.
+create table private.statuses (
+  status text primary key,
+  position integer not null unique,
+  is_running boolean not null,
+  is_settled boolean not null,
+  linear_state text not null,
+  linear_states text[] not null check (linear_state = any (linear_states))
+);
+
+insert into private.statuses values
+  ('open', 1, true, false, 'unstarted', '{triage,backlog,unstarted}'),
+  ('in_progress', 2, true, false, 'started', '{started}'),
+  ('waiting_on_customer', 3, false, false, 'unstarted', '{triage,backlog,unstarted,started}'),
+  ('resolved', 4, false, true, 'completed', '{completed}'),
+  ('closed', 5, false, true, 'completed', '{completed,canceled,duplicate}');
+
+comment on table private.statuses is 'What each status of a ticket means, once.';
+comment on column private.statuses.is_running is 'Whether the resolution clock runs.';
+comment on column private.statuses.is_settled is 'Whether the ticket needs no more work.';
+
+create table private.priorities (
+  priority text primary key,
+  position integer not null unique
+);
+
+insert into private.priorities values ('low', 1), ('medium', 2), ('high', 3), ('urgent', 4);
+
+comment on table private.priorities is 'The priorities of tickets, lowest first.';
+
+create function private.priority_rank(priority text) returns integer
+language plpgsql stable set search_path = '' as $$
+begin
+  return (select p.position from private.priorities p where p.priority = priority_rank.priority);
+end
+$$;
+
+create function private.status_problem(path text, given text) returns jsonb
+language plpgsql stable set search_path = '' as $$
+begin
+  return private.choice_problem(
+    path, given, array(select s.status from private.statuses s order by s.position));
+end
+$$;
+
+create function private.priority_problem(
+  path text, given text, lowest integer default 1
+) returns jsonb
+language plpgsql stable set search_path = '' as $$
+begin
+  return private.choice_problem(path, given, array(
+    select p.priority from private.priorities p where p.position >= lowest order by p.position));
+end
+$$;
+
+comment on function private.priority_problem is
+  '`lowest` is the rank of the lowest priority that may be chosen.';
+
 create sequence private.ticket_numbers;
 
 create function private.next_ticket_number() returns text

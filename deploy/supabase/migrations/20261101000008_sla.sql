@@ -123,6 +123,7 @@ begin
 end
 $$;
 
+-- Constants of private.statuses: they run for every row of a sweep and of the statistics.
 create function private.is_running(status text) returns boolean
 language plpgsql immutable set search_path = '' as $$
 begin
@@ -159,18 +160,17 @@ begin
 end
 $$;
 
--- When the sweep has to look at a ticket next: a warning, a breach or the closing of a resolved
--- one.
+-- When the sweep has to look at a ticket next: for a warning, a breach, or to close a resolved one.
 create function private.next_look(
-  t public.support_tickets, c private.ticket_clocks
+  c private.ticket_clocks, status text, first_responded_at timestamptz, resolved_at timestamptz
 ) returns timestamptz
 language plpgsql stable set search_path = '' as $$
 begin
   return case
-    when t.deleted_at is not null or t.status = 'closed' then null
-    when t.status = 'resolved' then private.closing_time(t.resolved_at)
+    when status = 'closed' then null
+    when status = 'resolved' then private.closing_time(resolved_at)
     else least(
-      case when t.first_responded_at is null then private.look_at(
+      case when first_responded_at is null then private.look_at(
         c.first_response_due, c.warn_minutes, c.first_response_warned_at is not null,
         c.first_response_breached_at is not null)
       end,
@@ -220,7 +220,8 @@ begin
   if c.resolution_due > now() then
     c.resolution_breached_at := null;
   end if;
-  c.next_at := private.next_look(t, c);
+  c.next_at := case when t.deleted_at is null
+    then private.next_look(c, t.status, t.first_responded_at, t.resolved_at) end;
   return c;
 end
 $$;
@@ -252,7 +253,8 @@ begin
     c.resolution_due := private.resolution_due(policy, calendar, c);
     c.resolution_warned_at := null;
   end if;
-  c.next_at := private.next_look(t, c);
+  c.next_at := case when t.deleted_at is null
+    then private.next_look(c, t.status, t.first_responded_at, t.resolved_at) end;
   return c;
 end
 $$;

@@ -121,7 +121,7 @@ begin
   return private.text_problem('subject', t.subject, 255)
     || private.text_problem('description', t.description, 20000)
     || private.category_problem('category', t.category)
-    || private.choice_problem('priority', t.priority, '{low,medium,high,urgent}')
+    || private.priority_problem('priority', t.priority)
     || private.text_problem('requester_name', t.requester_name, 200, false)
     || case when private.is_email(t.requester_email) is not false then '[]'::jsonb
          else private.problem('requester_email', 'must be an e-mail address') end

@@ -31,12 +31,18 @@ revoke all on public.escalation_requests from public, anon, authenticated, servi
 grant select on public.escalation_requests to authenticated, service_role;
 
 create function private.raised_priority(priority text) returns text
-language sql immutable set search_path = ''
-as $$ select case priority when 'low' then 'medium' when 'medium' then 'high' else 'urgent' end $$;
+language plpgsql stable set search_path = '' as $$
+begin
+  return (
+    select p.priority from private.priorities p
+    where p.position <= private.priority_rank(raised_priority.priority) + 1
+    order by p.position desc
+    limit 1
+  );
+end
+$$;
 
-create function private.priority_rank(priority text) returns integer
-language sql immutable set search_path = ''
-as $$ select array_position('{low,medium,high,urgent}', priority) $$;
+comment on function private.raised_priority is 'One step higher; the highest stays.';
 
 create function private.escalation_json(e public.escalation_requests) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -59,7 +65,7 @@ declare
 begin
   perform private.fail_fields(
     private.text_problem('reason', reason, 2000)
-      || private.choice_problem('target_priority', target, '{medium,high,urgent}'));
+      || private.priority_problem('target_priority', target, lowest => 2));
   if private.is_settled(t.status) then
     perform private.fail(
       'SD094', format('This ticket is %s; reply to it to open it again.', t.status));

@@ -11,11 +11,10 @@ language sql stable set search_path = '' as $$
       from jsonb_object_keys(changes) as k
       where k <> all ('{status,priority,category,assigned_to,resolution}')
     ), '[]')
-    || case when changes ? 'status' then private.choice_problem(
-      'status', changes ->> 'status', '{open,in_progress,waiting_on_customer,resolved,closed}')
-        else '[]'::jsonb end
-    || case when changes ? 'priority' then private.choice_problem(
-      'priority', changes ->> 'priority', '{low,medium,high,urgent}') else '[]'::jsonb end
+    || case when changes ? 'status'
+      then private.status_problem('status', changes ->> 'status') else '[]'::jsonb end
+    || case when changes ? 'priority'
+      then private.priority_problem('priority', changes ->> 'priority') else '[]'::jsonb end
     || case when changes ? 'category'
       then private.category_problem('category', changes ->> 'category') else '[]'::jsonb end
     || private.text_problem('resolution', changes ->> 'resolution', 20000, false)

@@ -5,82 +5,88 @@
 -- side by side, or a sweep and an agent, never wait for each other and never do a thing twice; a
 -- skipped row is still due at the next sweep.
 
+-- The clocks of a ticket that is due, after the look: missed, warned of, and due again when.
+create function private.clocks_after_look(
+  c private.ticket_clocks, status text, first_responded_at timestamptz, resolved_at timestamptz
+) returns private.ticket_clocks
+language plpgsql stable set search_path = '' as $$
+begin
+  if first_responded_at is null and not private.is_settled(status) then
+    if c.first_response_due <= now() then
+      c.first_response_breached_at := coalesce(c.first_response_breached_at, c.first_response_due);
+    elsif private.look_at(c.first_response_due, c.warn_minutes, false, false) <= now() then
+      c.first_response_warned_at := coalesce(c.first_response_warned_at, now());
+    end if;
+  end if;
+  if c.running_since is not null then
+    if c.resolution_due <= now() then
+      c.resolution_breached_at := coalesce(c.resolution_breached_at, c.resolution_due);
+    elsif private.look_at(c.resolution_due, c.warn_minutes, false, false) <= now() then
+      c.resolution_warned_at := coalesce(c.resolution_warned_at, now());
+    end if;
+  end if;
+  c.next_at := private.next_look(c, status, first_responded_at, resolved_at);
+  return c;
+end
+$$;
+
 create function private.sweep_due(batch integer) returns jsonb
 language sql security definer set search_path = '' as $$
   with due as materialized (
-    select c.ticket_id, t.status, t.escalated, t.resolved_at, c.warn_minutes,
-      c.first_response_due, c.first_response_warned_at, c.first_response_breached_at,
-      c.resolution_due, c.resolution_warned_at, c.resolution_breached_at,
-      t.first_responded_at is null and not private.is_settled(t.status) as awaits_response,
-      c.running_since is not null as is_running
+    select c as clocks, t.escalated, t.first_responded_at, t.resolved_at, is_over.closes,
+      case when is_over.closes then 'closed' else t.status end as status
     from private.ticket_clocks c
     join public.support_tickets t on t.id = c.ticket_id
+    cross join lateral (
+      select t.status = 'resolved' and coalesce(
+        private.closing_time(t.resolved_at) <= now(), false) as closes
+    ) is_over
     where c.next_at <= now()
     order by c.next_at
     limit batch
     for no key update of c, t skip locked
-  ), verdict as (
-    select d.*,
-      coalesce(
-        awaits_response and first_response_breached_at is null and first_response_due <= now(),
-        false) as misses_response,
-      coalesce(
-        is_running and resolution_breached_at is null and resolution_due <= now(),
-        false) as misses_resolution,
-      coalesce(status = 'resolved' and private.closing_time(resolved_at) <= now(), false) as closes,
-      coalesce(awaits_response and first_response_warned_at is null and first_response_due > now()
-        and private.look_at(first_response_due, warn_minutes, false, false) <= now(),
-        false) as warns_response,
-      coalesce(is_running and resolution_warned_at is null and resolution_due > now()
-        and private.look_at(resolution_due, warn_minutes, false, false) <= now(),
-        false) as warns_resolution
+  ), looked as materialized (
+    select d.escalated, d.closes, d.clocks as before, l as after
     from due d
+    cross join lateral private.clocks_after_look(
+      d.clocks, d.status, d.first_responded_at, d.resolved_at) as l
+  ), verdict as (
+    select (after).ticket_id, escalated, closes,
+      (after).first_response_breached_at is distinct from (before).first_response_breached_at
+        or (after).resolution_breached_at is distinct from (before).resolution_breached_at
+        as misses,
+      (after).first_response_warned_at is distinct from (before).first_response_warned_at
+        or (after).resolution_warned_at is distinct from (before).resolution_warned_at
+        as warns
+    from looked
   ), clocked as (
     update private.ticket_clocks c
-    set
-      first_response_warned_at =
-        case when v.warns_response then now() else c.first_response_warned_at end,
-      first_response_breached_at =
-        case when v.misses_response then v.first_response_due else c.first_response_breached_at end,
-      resolution_warned_at =
-        case when v.warns_resolution then now() else c.resolution_warned_at end,
-      resolution_breached_at =
-        case when v.misses_resolution then v.resolution_due else c.resolution_breached_at end,
-      next_at = case
-        when v.closes then null
-        when v.status = 'resolved' then private.closing_time(v.resolved_at)
-        else least(
-          case when v.awaits_response then private.look_at(
-            v.first_response_due, v.warn_minutes,
-            v.warns_response or v.first_response_warned_at is not null,
-            v.misses_response or v.first_response_breached_at is not null) end,
-          case when v.is_running then private.look_at(
-            v.resolution_due, v.warn_minutes,
-            v.warns_resolution or v.resolution_warned_at is not null,
-            v.misses_resolution or v.resolution_breached_at is not null) end)
-      end
-    from verdict v
-    where c.ticket_id = v.ticket_id
+    set (
+        first_response_warned_at, first_response_breached_at,
+        resolution_warned_at, resolution_breached_at, next_at
+      ) = (
+        (l.after).first_response_warned_at, (l.after).first_response_breached_at,
+        (l.after).resolution_warned_at, (l.after).resolution_breached_at, (l.after).next_at
+      )
+    from looked l
+    where c.ticket_id = (l.after).ticket_id
   ), changed as (
     update public.support_tickets t
-    set escalated = t.escalated or v.misses_response or v.misses_resolution,
+    set escalated = t.escalated or v.misses,
       status = case when v.closes then 'closed' else t.status end
     from verdict v
-    where t.id = v.ticket_id
-      and (v.closes or ((v.misses_response or v.misses_resolution) and not v.escalated))
+    where t.id = v.ticket_id and (v.closes or (v.misses and not v.escalated))
     returning t.ticket_number, v.closes
   ), news as (
     insert into private.staff_news (kind, ticket_id)
-    select
-      case when misses_response or misses_resolution then 'breached' else 'due_soon' end, ticket_id
+    select case when misses then 'breached' else 'due_soon' end, ticket_id
     from verdict
-    where misses_response or misses_resolution or warns_response or warns_resolution
+    where misses or warns
   )
   select jsonb_build_object(
     'looked_at', (select count(*) from due),
-    'warned', (select count(*) from verdict
-      where (warns_response or warns_resolution) and not (misses_response or misses_resolution)),
-    'breached', (select count(*) from verdict where misses_response or misses_resolution),
+    'warned', (select count(*) from verdict where warns and not misses),
+    'breached', (select count(*) from verdict where misses),
     'escalated', (
       select coalesce(jsonb_agg(ticket_number order by ticket_number), '[]') from changed
       where not closes),

@@ -20,33 +20,30 @@ create table private.linear_sync (
 
 insert into private.linear_sync default values;
 
--- The type of state that a ticket wants its issue to be in, and whether the issue's own will do:
--- engineers sort their work among triage, backlog and unstarted as they like, and a ticket that
--- they canceled or found to be a duplicate is closed.
+-- The type of state that a ticket's issue should be in. A ticket that was closed without being
+-- resolved cancels its issue.
 create function private.linear_target_state(t public.support_tickets) returns text
-language plpgsql immutable set search_path = '' as $$
+language plpgsql stable set search_path = '' as $$
 begin
   return case
     when t.status = 'closed' and t.resolved_at is null then 'canceled'
-    when t.status in ('resolved', 'closed') then 'completed'
-    when t.status = 'in_progress' then 'started'
-    else 'unstarted'
+    else (select s.linear_state from private.statuses s where s.status = t.status)
   end;
 end
 $$;
 
 create function private.linear_state_matches(status text, state_type text) returns boolean
-language plpgsql immutable set search_path = '' as $$
+language plpgsql stable set search_path = '' as $$
 begin
-  return coalesce(state_type, 'unstarted') = any (case
-    when status = 'closed' then '{completed,canceled,duplicate}'
-    when status = 'resolved' then '{completed}'
-    when status = 'in_progress' then '{started}'
-    when status = 'waiting_on_customer' then '{triage,backlog,unstarted,started}'
-    else '{triage,backlog,unstarted}'
-  end::text[]);
+  return (
+    select coalesce(state_type, 'unstarted') = any (s.linear_states)
+    from private.statuses s where s.status = linear_state_matches.status
+  );
 end
 $$;
+
+comment on function private.linear_state_matches is
+  'Whether an issue in that type of state needs no move. An unknown type counts as unstarted.';
 
 create function private.enqueue_linear(
   kind text, ticket_id uuid, data jsonb default '{}'
