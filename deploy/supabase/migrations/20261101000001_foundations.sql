@@ -79,8 +79,10 @@ language sql set search_path = '' as $$
 $$;
 
 insert into private.settings (key, value) values
-  ('conversation_link', '"https://backoffice.userose.ai/conversations/{domain_id}/{session_id}"'),
-  ('conversation_hosts', '["backoffice.userose.ai", "localhost"]'),
+  -- Where a chatbot's conversation is read: a URL with {domain_id} and {session_id}, or null.
+  ('conversation_link', 'null'),
+  -- The hosts that a conversation's link may name.
+  ('conversation_hosts', '[]'),
   ('ticket_token_days', '90');
 
 -- What people may give us. These are CHECKs and argument checks alike, so they are immutable and

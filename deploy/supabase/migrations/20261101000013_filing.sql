@@ -90,7 +90,7 @@ $$;
 create function private.conversation_context(context jsonb) returns jsonb
 language sql stable set search_path = '' as $$
   select case
-    when context ? 'conversation_link' then context
+    when context ? 'conversation_link' or private.setting('conversation_link') = 'null' then context
     else context || jsonb_build_object('conversation_link', replace(replace(
       private.setting('conversation_link') #>> '{}',
       '{domain_id}', private.url_encoded(context ->> 'domain_id')),
@@ -107,9 +107,10 @@ begin
         or (private.is_web_url(link)
           and private.setting('conversation_hosts') ? private.url_host(link))
         then '[]'::jsonb
-      else private.problem('context.conversation_link', 'must be an https:// URL on ' || (
-        select string_agg(host, ' or ')
-        from jsonb_array_elements_text(private.setting('conversation_hosts')) as host))
+      else private.problem('context.conversation_link', 'must be an https:// URL on ' || coalesce(
+        (select string_agg(host, ' or ')
+          from jsonb_array_elements_text(private.setting('conversation_hosts')) as host),
+        'a host that is allowed, and none is'))
     end
   );
 end

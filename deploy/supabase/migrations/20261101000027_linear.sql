@@ -5,10 +5,6 @@
 -- exists once. All that leaves is a row of the outbox in the order of its ticket: first the issue,
 -- then the link back, comments, states.
 
-update public.ticket_categories set linear_team = 'ENG' where slug in ('chatbot', 'bug', 'other');
-update public.ticket_categories set linear_label = 'Bug' where slug = 'bug';
-update public.ticket_categories set linear_label = 'Chatbot' where slug = 'chatbot';
-
 -- All forwarders share one row: until when Linear wants to be left alone, and up to when its
 -- changes are known.
 create table private.linear_sync (
