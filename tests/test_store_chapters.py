@@ -394,3 +394,19 @@ def checks(db: Connection) -> dict[tuple[str, str], int]:
                 name = re.findall(r"\w+", given[0])[-1]
                 found[function, name] = int(given[2])
     return found
+
+
+def test_the_flags_of_a_transaction_name_their_functions(db: Connection) -> None:
+    [events] = [chapter.read_text() for chapter in CHAPTERS if title(chapter) == "events"]
+    listed = {
+        flag: (set(readers.split(", ")), set(writers.split(", ")))
+        for flag, readers, writers in re.findall(
+            r"--   (supadesk\.\w+) .*\n--     read by +(.+)\n--     written by +(.+)\n", events
+        )
+    }
+    used: dict[str, tuple[set[str], set[str]]] = {}
+    for caller, body in db.execute(BODIES):
+        for how, flag in re.findall(r"(current_setting|set_config)\('(supadesk\.\w+)'", body):
+            found = used.setdefault(flag, (set(), set()))
+            found[how == "set_config"].add(caller.partition("(")[0].removeprefix("private."))
+    assert used == listed

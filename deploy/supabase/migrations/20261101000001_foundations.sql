@@ -1,14 +1,14 @@
--- Foundations: the private schema, how errors are raised, settings, and what counts as a text, a
--- URL or an e-mail.
+-- Foundations: the private schema, errors, settings, and checks of texts, URLs and e-mail
+-- addresses.
 --
--- `public` is what PostgREST shows. `private` is never exposed: it holds the tables that no client
--- reads and the functions that do the work. A public RPC is a thin `security invoker` wrapper over
--- a private `security definer` function whose first line checks rights, so every invariant holds
--- whichever door a client comes through.
+-- PostgREST exposes `public`. `private` is never exposed: it holds tables that no client reads, and
+-- the functions that do the work. A public RPC is a thin `security invoker` wrapper over a private
+-- `security definer` function. The first line of that function checks rights, so every invariant
+-- holds for every client.
 --
--- What runs on every request is plpgsql, also where one expression would do: its plans are kept for
--- the session, while a SQL function that pins its search_path is planned anew by every statement
--- that calls it.
+-- Functions of hot paths are plpgsql even where one expression would do: plpgsql keeps its plans
+-- for the session. A SQL function that pins its search_path is planned again by every calling
+-- statement.
 
 create schema private;
 revoke all on schema private from public;
@@ -20,7 +20,7 @@ comment on schema private is
 -- Errors. Each state is mapped to an HTTP status by one table in shared/errors.py; the detail is
 -- JSON.
 --
---   SD401 nobody is signed in              SD091 illegal status transition
+--   SD401 not signed in                    SD091 illegal status transition
 --   SD403 not allowed                      SD092 stale version
 --   SD404 no such ticket (for this caller) SD093 idempotency key reused with another request
 --   SD422 invalid arguments                SD094 an answer that came too late or too early
@@ -57,7 +57,7 @@ begin
 end
 $$;
 
--- Settings are what an operator decides once per project and no client may read.
+-- Settings that an operator decides once per project. No client may read them.
 create table private.settings (
   key text primary key,
   value jsonb not null
@@ -85,8 +85,7 @@ insert into private.settings (key, value) values
   ('conversation_hosts', '[]'),
   ('ticket_token_days', '90');
 
--- What people may give us. These are CHECKs and argument checks alike, so they are immutable and
--- know no table.
+-- Checks of input. CHECKs and argument checks share them, so they are immutable and read no table.
 
 create function private.text_problem(
   path text, given text, longest integer, required boolean default true
@@ -126,8 +125,8 @@ end
 $$;
 
 comment on function private.is_web_url is
-  'Whether this is an https URL (http on loopback) without credentials, blanks or control '
-  'characters. URLs are never fetched.';
+  'An https URL (http on loopback) without credentials, blanks or control characters. URLs are '
+  'never fetched.';
 
 create function private.url_host(url text) returns text
 language sql immutable set search_path = ''

@@ -17,11 +17,11 @@ create table public.support_agents (
 
 alter table public.support_agents enable row level security;
 
-comment on table public.support_agents is 'Who works the queue. Admins edit it here, under RLS.';
+comment on table public.support_agents is 'The staff of the queue. Admins edit it here, under RLS.';
 comment on column public.support_agents.skills is
   'Categories that this agent takes; empty means all of them.';
 comment on column public.support_agents.capacity is
-  'How many tickets that are not yet resolved the agent has room for.';
+  'The number of unresolved tickets that the agent has room for.';
 comment on column public.support_agents.branch_id is
   'A branch-bound agent sees the tickets of that branch only; null sees all.';
 
@@ -36,7 +36,7 @@ alter table public.customer_branches enable row level security;
 comment on table public.customer_branches is
   'The branch of a customer. No row: a ticket that only agents without a branch see.';
 
--- Who is asking. Supabase's anonymous sign-ins have an id but count as nobody.
+-- The caller. Supabase's anonymous sign-ins have an id but count as not signed in.
 
 create function private.caller() returns uuid
 language plpgsql stable set search_path = '' as $$
@@ -87,8 +87,8 @@ $$;
 comment on function private.agent_branch is
   'The branch that the calling agent is bound to; null for agents who see every branch.';
 
--- Our own functions with the secret key, and whoever is on the database itself, where there are no
--- claims at all. Claims without a role are nobody's.
+-- The service: functions with the secret key, and direct database sessions, which have no claims.
+-- Claims without a role are refused.
 create function private.is_service() returns boolean
 language plpgsql stable set search_path = '' as $$
 declare

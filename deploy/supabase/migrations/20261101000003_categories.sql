@@ -1,5 +1,4 @@
--- Categories: what a ticket is about. Data, not code: admins add, rename and retire them in the
--- table.
+-- Categories of tickets. They are data, not code: admins add, rename and retire them in the table.
 
 create table public.ticket_categories (
   slug text primary key check (slug ~ '^[a-z][a-z0-9_]{0,49}$'),
@@ -16,15 +15,15 @@ create table public.ticket_categories (
 alter table public.ticket_categories enable row level security;
 
 comment on table public.ticket_categories is
-  'What a ticket may be about. A retired category keeps its tickets and takes no new ones.';
+  'The subjects of tickets. A retired category keeps its tickets and takes no new ones.';
 comment on column public.ticket_categories.auto_assign is
-  'Whether a new ticket goes to the least loaded agent with the skill.';
+  'New tickets go to the least loaded agent with the skill.';
 comment on column public.ticket_categories.linear_team is
   'The key of the Linear team that gets an issue for every ticket; null: none.';
 comment on column public.ticket_categories.linear_label is
   'The label of those issues; made in Linear when it is missing there.';
 comment on column public.ticket_categories.linear_follows is
-  'Whether replies and changes of status follow to the issue.';
+  'Replies and changes of status follow to the issue.';
 
 create policy select_active_or_as_agent
   on public.ticket_categories for select to anon, authenticated
@@ -67,7 +66,7 @@ insert into public.ticket_categories (slug, name, description, position) values
   ('feature_question', 'Feature question', 'How something is done.', 160),
   ('other', 'Other', 'Everything else.', 990);
 
--- What a kind of report is filed under when the person names no category.
+-- The category of a report that names none, by issue type.
 create table private.issue_types (
   issue_type text primary key,
   default_category text not null references public.ticket_categories (slug) on update cascade

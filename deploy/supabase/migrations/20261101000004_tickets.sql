@@ -1,10 +1,10 @@
--- Tickets: the row, its number, its life and who may see it.
+-- Tickets: the row, its number, its lifecycle and access to it.
 --
--- Statuses and the like are text with CHECKs, not enum types: `=` on text is leakproof, so an index
--- serves it under RLS.
+-- Statuses are text with CHECKs, not enum types: `=` on text is leakproof, so an index serves it
+-- under RLS.
 --
 -- The triggers of all tables. Those of one event fire in the order of their names, hence the
--- numbers; those of each row fire before those of the statement.
+-- numbers. Those of each row fire before those of the statement.
 --
 --   on support_tickets
 --     tickets_05_assign                 before insert                     row        assignment
@@ -40,9 +40,9 @@
 --   on ticket_categories
 --     categories_10_check_reply         after insert or update            row        templates
 
--- What each status means. CHECKs, indexes and hot paths repeat the names; a test holds them to this
--- table. `linear_state` is the type of state that the ticket's issue should be in; any of
--- `linear_states` will do, since engineers sort their work among triage, backlog and unstarted.
+-- The meaning of each status. CHECKs, indexes and hot paths repeat the names; a test holds them to
+-- this table. `linear_state` is the state type that the issue should have. Any of `linear_states`
+-- will do, since engineers sort their work among triage, backlog and unstarted.
 create table private.statuses (
   status text primary key,
   position integer not null unique,
@@ -59,9 +59,9 @@ insert into private.statuses values
   ('resolved', 4, false, true, 'completed', '{completed}'),
   ('closed', 5, false, true, 'completed', '{completed,canceled,duplicate}');
 
-comment on table private.statuses is 'What each status of a ticket means, once.';
-comment on column private.statuses.is_running is 'Whether the resolution clock runs.';
-comment on column private.statuses.is_settled is 'Whether the ticket needs no more work.';
+comment on table private.statuses is 'The meaning of each status, once.';
+comment on column private.statuses.is_running is 'The resolution clock runs.';
+comment on column private.statuses.is_settled is 'The ticket needs no more work.';
 
 create table private.priorities (
   priority text primary key,
@@ -153,18 +153,19 @@ comment on table public.support_tickets is
 comment on column public.support_tickets.customer_id is
   'The signed-in requester; null for an anonymous or a deleted one.';
 comment on column public.support_tickets.requester_email is
-  'As verified by Auth for signed-in people; what an anonymous form said otherwise.';
+  'The address that Auth has verified, or the unverified one of an anonymous form.';
 comment on column public.support_tickets.context is
-  'What is special to the issue type, and links such as order_id.';
+  'Fields of the issue type, and links such as order_id.';
 comment on column public.support_tickets.version is
-  'Moves with what agents edit, not with replies or sweeps.';
+  'Grows with edits of agents, not with replies or sweeps.';
 comment on column public.support_tickets.first_responded_at is
   'The first public reply of a human agent.';
-comment on column public.support_tickets.last_response_at is 'The last public message of anybody.';
+comment on column public.support_tickets.last_response_at is
+  'The last public message of any author.';
 
--- Every list is newest first inside one filter, so each index ends in (created_at, id), the keyset.
--- Each knows what is deleted, so that a count reads the index alone; those of foreign keys have to
--- hold the deleted tickets too.
+-- Every list is newest first within one filter, so each index ends in (created_at, id), the keyset.
+-- Each index knows deleted tickets, so that a count reads the index alone. Indexes of foreign keys
+-- must also hold deleted tickets.
 create index support_tickets_customer
   on public.support_tickets (customer_id, created_at desc, id desc)
   include (deleted_at);
@@ -201,7 +202,7 @@ create policy select_own_or_as_agent on public.support_tickets for select to aut
 revoke all on public.support_tickets from public, anon, authenticated, service_role;
 grant select on public.support_tickets to authenticated, service_role;
 
--- The life of a ticket, as data.
+-- The lifecycle of a ticket, as data.
 create table private.status_transitions (
   from_status text not null,
   to_status text not null,
@@ -237,7 +238,7 @@ begin
 end
 $$;
 
--- Times that follow from what changed are kept here, so that no writer can forget them.
+-- Timestamps that follow from a change are set here, so that no writer can forget them.
 create function private.stamp_ticket() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -269,7 +270,7 @@ $$;
 create trigger tickets_10_stamp before update on public.support_tickets
   for each row when (old is distinct from new) execute function private.stamp_ticket();
 
--- Finding one ticket, and what the caller is to it.
+-- Finding one ticket, and the role of the caller on it.
 
 create function private.find_ticket(ref text) returns public.support_tickets
 language plpgsql stable security definer set search_path = '' as $$
@@ -323,11 +324,11 @@ end
 $$;
 
 comment on function private.role_on is
-  'What the caller is to the ticket: agent, customer, or null for nobody.';
+  'The role of the caller on the ticket: agent, customer, or null.';
 
--- The ticket that a caller may see, locked when it is about to change; SD404 otherwise, whether it
--- exists or not. No lock of a ticket is stronger than that of an update: the check of a foreign key
--- need not wait for it, and so senders of the outbox never wait for somebody who waits for them.
+-- Returns the ticket that a caller may see, locked if `for_change`; SD404 otherwise, whether it
+-- exists or not. The lock is FOR NO KEY UPDATE: foreign-key checks do not block on it. So the
+-- outbox's senders cannot deadlock with an editing agent.
 create function private.require_ticket(
   ref text, token text default null, for_change boolean default false
 ) returns public.support_tickets

@@ -1,8 +1,16 @@
--- Events: everything that happened to a ticket, complete and replayable.
+-- Events: the complete, replayable history of a ticket.
 --
--- A trigger writes them, so a change through any door leaves its event, in the transaction of the
--- change. `changes` holds {column: [old, new]}; replaying a ticket's events in order of seq gives
--- its row.
+-- A trigger writes them, so every change leaves its event, in its own transaction. `changes` holds
+-- {column: [old, new]}; replaying the events of a ticket in order of seq yields its row.
+--
+-- Flags of a transaction, set with set_config(…, is_local => true) and cleared by their writer:
+--
+--   supadesk.actor  the actor of events, instead of the caller's role
+--     read by    actor_on, reply_automatically
+--     written by reply_automatically, change_ticket, sweep, apply_linear
+--   supadesk.quiet  'on': no mail to the requester of a changed ticket
+--     read by    is_quiet
+--     written by change_ticket
 
 create table public.ticket_events (
   ticket_id uuid not null references public.support_tickets (id) on delete cascade,
@@ -18,8 +26,7 @@ create table public.ticket_events (
 alter table public.ticket_events enable row level security;
 
 comment on table public.ticket_events is
-  'For agents. A customer''s timeline is cut from it by get_ticket, which leaves out notes and who'
-  ' is assigned.';
+  'For agents. get_ticket derives a customer''s timeline, without notes and assignments.';
 comment on column public.ticket_events.changes is
   '{column: [old, new]}; for "rated" {"rating": [null, 4]}; empty for "noted".';
 
@@ -30,7 +37,7 @@ create policy select_as_agent on public.ticket_events for select to authenticate
 revoke all on public.ticket_events from public, anon, authenticated, service_role;
 grant select on public.ticket_events to authenticated, service_role;
 
--- Who is acting on a ticket. A function that acts for the system says so for its transaction.
+-- The actor of an event: the session flag if it is set, else derived from the claims.
 create function private.actor_on(customer_id uuid) returns text
 language plpgsql stable security definer set search_path = '' as $$
 begin
@@ -63,7 +70,7 @@ begin
 end
 $$;
 
--- The row of the ticket is locked by whoever writes an event, so seq has no gaps and no ties.
+-- The writer of an event holds the lock of the ticket's row, so seq has no gaps and no ties.
 create function private.record_event(
   ticket_id uuid, kind text, actor text, changes jsonb default '{}'
 ) returns void
@@ -97,8 +104,8 @@ begin
 end
 $$;
 
--- A deleted requester is taken out of the history, old values included, before the event of it is
--- written: triggers for each row come before those for each statement.
+-- Removes a deleted requester from the history, old values included. It runs before the event of
+-- the removal is written: row triggers fire before statement triggers.
 create function private.forget_requester() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -119,10 +126,10 @@ create trigger tickets_20_forget_requester after update on public.support_ticket
   for each row when (old.customer_id is not null and new.customer_id is null)
     execute function private.forget_requester();
 
--- Set-based, so that a sweep over a thousand tickets writes its events in one statement. The plan
--- is made for the first change that a connection sees, of one row most often, and kept: without
--- nested loops it is as good for a thousand. `offset 0` has the rows and their changes worked out
--- once, and not for each mention of them.
+-- Set-based: a sweep over a thousand tickets writes its events in one statement. The plan is cached
+-- after the first change of a connection, usually of one row. Without nested loops that plan also
+-- serves a thousand rows. `offset 0` is an optimisation fence: the diff is computed once, not once
+-- per reference.
 create function private.record_changed() returns trigger
 language plpgsql security definer set search_path = '' set enable_nestloop = off as $$
 begin
@@ -172,6 +179,6 @@ language sql stable set search_path = '' as $$
 $$;
 
 comment on function private.replay_ticket is
-  'The row that the events of a ticket add up to; always the row itself.';
+  'The row that the events of a ticket add up to; equals the row itself.';
 
 revoke execute on all functions in schema private from public;

@@ -1,9 +1,8 @@
 -- Business calendars: when working time passes.
 --
--- A calendar is open at an instant when the clock on the wall of its time zone stands inside an
--- interval of that weekday and the day is no holiday. So an interval across a change of the clocks
--- is as long as it really is: the hour that is skipped does not count, the one that comes twice
--- counts twice.
+-- A calendar is open when the local time of its zone is inside an interval of that weekday, and the
+-- day is no holiday. An interval across a change of the clocks has its real length: the skipped
+-- hour does not count, the repeated one counts twice.
 
 create table public.business_calendars (
   slug text primary key check (slug ~ '^[a-z][a-z0-9_]{0,49}$'),
@@ -109,7 +108,8 @@ create function private.utc_offset(instant timestamptz, zone text) returns inter
 language sql stable set search_path = ''
 as $$ select (instant at time zone zone) - (instant at time zone 'UTC') $$;
 
--- The stretches of constant offset around a day: one, or two when the clocks change nearby.
+-- The stretches of constant offset around a day: one, or two if the clocks change nearby. The
+-- instant of the change is found by bisection, to the second.
 create function private.offsets_around(day date, zone text) returns table (
   starts timestamptz, ends timestamptz, ahead interval
 )
@@ -157,9 +157,9 @@ language sql stable set search_path = '' as $$
   order by s.opens
 $$;
 
--- When `seconds` of working time have passed after `start`. Without a calendar all time is working
--- time. Null when a calendar has less than that in ten years: what is never due must not keep
--- anybody from filing a ticket.
+-- Returns the instant at which `seconds` of working time have passed since `start`. Without a
+-- calendar all time is working time. Null if ten years have less: a due time that never comes must
+-- not prevent filing.
 create function private.working_add(
   calendar public.business_calendars, start timestamptz, seconds double precision
 ) returns timestamptz

@@ -1,9 +1,9 @@
 -- SLA: targets as data, and two clocks per ticket.
 --
 -- First response runs from creation to the first public reply of a human agent and never pauses.
--- Resolution pauses in waiting_on_customer, resolved and closed, and goes on with what was left.
--- The clocks live in a narrow table beside the tickets: a sweep over due ones rewrites small rows,
--- and its cost grows with what is due, not with what is open.
+-- Resolution pauses in waiting_on_customer, resolved and closed, and continues with the remaining
+-- time. The clocks live in a narrow table: a sweep rewrites small rows, and its cost grows with the
+-- due tickets, not the open ones.
 
 create table public.sla_policies (
   id uuid primary key default gen_random_uuid(),
@@ -25,7 +25,7 @@ comment on table public.sla_policies is
 comment on column public.sla_policies.first_response_minutes is
   'In working time of the calendar, like resolution_minutes.';
 comment on column public.sla_policies.warn_minutes is
-  'How long before a breach, by the clock on the wall, the warning goes out.';
+  'The lead of the warning before a breach, in minutes of real time.';
 comment on column public.sla_policies.calendar is 'Null: around the clock.';
 
 create policy select_as_agent on public.sla_policies for select to authenticated
@@ -56,9 +56,9 @@ insert into private.settings (key, value) values
   ('sla_revision', '1'),
   ('auto_close_hours', '168');
 
--- A changed policy or calendar begins a new revision; the sweep recalculates in batches the clocks
--- of older ones. A number and not a time: a ticket that is filed while the change is not committed
--- yet sees the old policies and the old number.
+-- A changed policy or calendar begins a new revision; the sweep recalculates the clocks of older
+-- ones in batches. A number, not a time: a ticket that is filed during an uncommitted change sees
+-- the old policies and the old number.
 create function private.begin_sla_revision() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -138,7 +138,8 @@ begin
 end
 $$;
 
--- When a running clock needs a look: at its warning, then at its due time, then never again.
+-- The next instant at which a running clock needs a look: its warning, then its due time, then
+-- none.
 create function private.look_at(
   due timestamptz, warn_minutes integer, warned boolean, breached boolean
 ) returns timestamptz
@@ -160,7 +161,7 @@ begin
 end
 $$;
 
--- When the sweep has to look at a ticket next: for a warning, a breach, or to close a resolved one.
+-- The next instant at which the sweep has work: a warning, a breach, or closing a resolved ticket.
 create function private.next_look(
   c private.ticket_clocks, status text, first_responded_at timestamptz, resolved_at timestamptz
 ) returns timestamptz
@@ -182,8 +183,7 @@ begin
 end
 $$;
 
--- When the stretch that is running has used up what is left of the target; null while the clock is
--- paused.
+-- The due time of the running stretch; null while the clock is paused.
 create function private.resolution_due(
   policy public.sla_policies, calendar public.business_calendars, c private.ticket_clocks
 ) returns timestamptz
@@ -195,8 +195,8 @@ begin
 end
 $$;
 
--- The clocks of a ticket under the policy that holds now. What was warned of or missed is forgotten
--- where the new due time still lies ahead.
+-- The clocks of a ticket under the current policy. Warnings and breaches are cleared where the new
+-- due time is still ahead.
 create function private.recalculated(
   t public.support_tickets, c private.ticket_clocks
 ) returns private.ticket_clocks
@@ -226,8 +226,8 @@ begin
 end
 $$;
 
--- The clocks of a ticket after its status has moved: stopped with what was spent, or going on with
--- what is left.
+-- The clocks of a ticket after a change of status: stopped with the time spent, or resumed with the
+-- rest.
 create function private.paused_or_resumed(
   t public.support_tickets, c private.ticket_clocks
 ) returns private.ticket_clocks
@@ -236,8 +236,8 @@ declare
   policy public.sla_policies := private.policy_for(t.category, t.priority);
   calendar public.business_calendars := private.calendar_of(policy);
 begin
-  -- A breach that no sweep has seen is a breach all the same. While the clock runs on it is left to
-  -- the sweep, which escalates.
+  -- A breach counts even if no sweep has seen it. While the clock runs the sweep handles it, since
+  -- it escalates.
   if t.first_responded_at > c.first_response_due then
     c.first_response_breached_at := coalesce(c.first_response_breached_at, c.first_response_due);
   end if;

@@ -1,9 +1,8 @@
 -- Assignment: by hand, to me, or automatically to the least loaded active agent who has the skill
 -- and room.
 
--- One automatic assignment at a time: each sees the tickets that the one before gave away, so a
--- capacity is never passed and the load stays even. Taken before any ticket is locked, so that two
--- updates cannot wait for each other.
+-- Serialises automatic assignment: each sees the result of the one before, so capacities hold and
+-- the load stays even. Taken before any ticket is locked, so that two updates cannot deadlock.
 create function private.lock_assignment() returns void
 language sql set search_path = ''
 as $$ select pg_advisory_xact_lock(hashtextextended('supadesk.assignment', 0)) $$;
@@ -29,9 +28,9 @@ language sql volatile security definer set search_path = '' as $$
 $$;
 
 comment on function private.least_loaded_agent is
-  'Null when nobody has the skill and room. Call it under lock_assignment only.';
+  'Null if no agent has the skill and room. Call it under lock_assignment only.';
 
--- The agent that `wanted` (an id, "me") names, who has to be active and able to see the ticket.
+-- The agent that `wanted` (an id or "me") names; must be active and able to see the ticket.
 create function private.assignable_agent(t public.support_tickets, wanted text) returns uuid
 language plpgsql stable security definer set search_path = '' as $$
 declare

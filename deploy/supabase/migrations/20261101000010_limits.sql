@@ -1,8 +1,8 @@
--- Limits: quotas, idempotency keys and webhook deliveries. Counted here, so that they hold across
--- instances, races and doors.
+-- Limits: quotas, idempotency keys and received webhooks. The database counts, so they hold across
+-- instances and races.
 
--- At most `most` within any `period`; not per clock hour, which would let twice as many through
--- around the hour.
+-- A sliding window: at most `most` within any `period`, not per clock hour, which would allow twice
+-- as many around the hour.
 create table private.quota_limits (
   kind text primary key,
   most integer not null check (most between 0 and 10000),
@@ -29,9 +29,9 @@ create table private.quotas (
 
 create index quotas_kind on private.quotas (kind);
 
--- One row a person and kind, updated only while there is room: the row's lock makes racing calls
--- wait their turn. It keeps the latest `most` times; there is room where that many are not there
--- yet, or the first of them is out of the period.
+-- One row per person and kind, updated only while there is room: its lock serialises racing calls.
+-- It keeps the latest `most` times. There is room if fewer are stored, or if the oldest has left
+-- the window.
 create function private.spend_quota(who text, kind text) returns void
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -75,9 +75,9 @@ create table private.idempotency (
 
 create index idempotency_created on private.idempotency (created_at);
 
--- Null when the key is new (and now claimed, for as long as this transaction stands), else the
--- stored answer. Whoever sends the same key at the same time waits at the insert, and goes on once
--- the first has committed or rolled back.
+-- Returns null for a new key, which is now claimed until the transaction ends; else the stored
+-- answer. A concurrent call with the same key waits at the insert until the first commits or rolls
+-- back.
 create function private.replayed_answer(
   caller text, action text, key text, request jsonb
 ) returns jsonb
@@ -129,8 +129,7 @@ begin
 end
 $$;
 
--- Deliveries: what has sent us something says which sending it was, so that the same one again does
--- nothing.
+-- Received webhooks: each sender numbers its deliveries, so that a repeated one does nothing.
 create table private.received_webhooks (
   source text not null,
   delivery text not null,

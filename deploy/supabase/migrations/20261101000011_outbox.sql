@@ -1,9 +1,9 @@
--- The outbox: everything that leaves the system is written here in the transaction that causes it,
--- and delivered later.
+-- The outbox: every outgoing message is written here in the transaction that causes it, and
+-- delivered later.
 --
--- A sender claims rows by lease, calls the vendor with no transaction open, and settles each row
--- only where its lease token still matches. What is sent is frozen at the first attempt, so that a
--- retry sends the same; rows of one ordering key go in order.
+-- A sender claims rows by lease, calls the vendor outside of a transaction, and settles each row if
+-- its lease token still matches. The payload is frozen at the first attempt, so that a retry sends
+-- the same. Rows of one ordering key go in order.
 
 create table private.outbox (
   id bigint generated always as identity primary key,
@@ -31,18 +31,18 @@ create index outbox_ticket on private.outbox (ticket_id);
 create index outbox_settled on private.outbox (settled_at) where state = 'done';
 create index outbox_dead on private.outbox (id) where state = 'dead';
 create index outbox_dead_ordering_key on private.outbox (ordering_key, kind) where state = 'dead';
--- One digest at a time gathers what a person has to hear.
+-- At most one waiting digest per person; it gathers their news.
 create unique index outbox_digest on private.outbox (recipient)
   where kind = 'digest' and state = 'pending' and payload is null;
 
 comment on column private.outbox.ordering_key is
   'Rows of one key are sent one after the other, in the order of their ids.';
 comment on column private.outbox.data is
-  'What the payload will be made of; a secret in it is gone once the row is settled.';
+  'The source of the payload; a secret in it is removed once the row is settled.';
 
--- Leases up to `batch` rows that are ready and first of their ordering key. The lease outlasts what
--- a batch can take, so a row whose sender died comes back by itself. A dead letter of the kind
--- `blocks` holds up the later rows of its key: a comment waits for the issue that it belongs to.
+-- Leases up to `batch` rows that are ready and first of their ordering key. The lease outlasts a
+-- batch, so a row whose sender died comes back. A dead letter of the kind `blocks` holds up the
+-- later rows of its key: a comment waits for its issue.
 create function private.claim_outbox(
   for_channel text, batch integer, lease_seconds integer, for_key text default null,
   blocks text default null
@@ -73,9 +73,8 @@ $$;
 
 insert into private.settings (key, value) values ('outbox_retry_seconds', '10');
 
--- A failure comes back after a growing, jittered while. A mail parks as a dead letter after 23
--- hours, since by then a vendor that deduplicates for a day may have forgotten what an ambiguous
--- attempt did; what Linear gets has an id of its own, and may wait for two weeks.
+-- Retries with exponential backoff and jitter. A mail becomes a dead letter after 23 hours: vendors
+-- deduplicate for a day only. Rows for Linear carry an id of their own, and may wait for two weeks.
 create function private.settle_row(
   row_id bigint, token uuid, outcome text, error text, retry_after_seconds integer
 ) returns private.outbox
@@ -113,8 +112,8 @@ $$;
 
 comment on function private.settle_row is 'The row as it was, or null when its lease was lost.';
 
--- What a sender gets of a row that it has leased: its payload is frozen from now on. Null where
--- nothing is left to send; then the row is settled.
+-- The lease of a row as its sender gets it; freezes the payload. Without a payload there is nothing
+-- to send: the row is settled, and the result is null.
 create function private.lease_row(o private.outbox, payload jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -152,10 +151,10 @@ language sql security invoker set search_path = ''
 as $$ select private.list_dead_letters() $$;
 
 comment on function public.list_dead_letters is
-  'What could not be delivered, for admins: at most 100, oldest first.';
+  'Undeliverable rows, for admins: at most 100, oldest first.';
 
--- The payload stays frozen: what is retried is what was refused. A mail is addressed anew, since
--- the address may have been what was wrong.
+-- The payload stays frozen: a retry sends what was refused. Only the address of a mail is looked up
+-- again, since it may have been the error.
 create function private.retry_dead_letter(row_id bigint) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -176,7 +175,7 @@ create function public.retry_dead_letter(id bigint) returns jsonb
 language sql security invoker set search_path = ''
 as $$ select private.retry_dead_letter(id) $$;
 
-comment on function public.retry_dead_letter is 'An admin sends a dead letter on its way again.';
+comment on function public.retry_dead_letter is 'An admin retries a dead letter.';
 
 revoke execute on all functions in schema private from public;
 revoke all on function public.list_dead_letters, public.retry_dead_letter

@@ -1,4 +1,4 @@
--- The Linear issue of a ticket: what is known of it, and how it is shown.
+-- The Linear issue of a ticket: its stored state, and its presentation.
 --
 -- The chapters linear and linear_sync create and follow it; filing and reading show it.
 
@@ -14,13 +14,13 @@ create table private.linear_issues (
 );
 
 comment on table private.linear_issues is
-  'The issue that a ticket has, or will have: its identifier is null until Linear has it.';
+  'The issue of a ticket. Its identifier is null until Linear has created it.';
 comment on column private.linear_issues.state_type is
   'triage, backlog, unstarted, started, completed, canceled or duplicate.';
 comment on column private.linear_issues.changed_at is
-  'Linear''s updatedAt of what is known here: older news is no news.';
+  'Linear''s updatedAt of the stored state; older news is ignored.';
 
--- What Linear knows of a ticket, as create_ticket and get_ticket answer it.
+-- The issue of a ticket as create_ticket and get_ticket return it.
 create function private.linear_state(ticket_id uuid) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 declare

@@ -1,8 +1,7 @@
--- Filing a ticket. Every way in ends in private.file_ticket, which checks the row and writes it
--- with its attachments.
+-- Filing a ticket. Every entry point ends in private.file_ticket, which checks the row and writes
+-- it with its attachments.
 
--- What is special to an issue type and goes into `context`. Types that are not named here take any
--- keys.
+-- The fields of `context` by issue type. Types without a row take any keys.
 create table private.context_fields (
   issue_type text not null references private.issue_types (issue_type) on delete cascade,
   field text not null,
@@ -85,8 +84,8 @@ begin
 end
 $$;
 
--- The conversation that a chatbot report is about: built when it was left out, its host
--- allow-listed otherwise.
+-- The conversation of a chatbot report: its link is built if it was left out; otherwise its host
+-- must be allowed.
 create function private.conversation_context(context jsonb) returns jsonb
 language sql stable set search_path = '' as $$
   select case
@@ -136,7 +135,7 @@ begin
 end
 $$;
 
--- Checks and writes a ticket of which the caller's rights, quota and person are settled.
+-- Checks and writes a ticket. Rights, quota and requester are settled before.
 create function private.file_ticket(
   t public.support_tickets, attachments text[]
 ) returns public.support_tickets
@@ -179,7 +178,7 @@ end
 $$;
 
 -- The confirmed account with this id or e-mail address, or null. Auth stores addresses in lower
--- case, and `email = … and not is_sso_user` is its one unique index on them, so an address names at
+-- case. Its one unique index on them is `email … where not is_sso_user`, so an address names at
 -- most one account.
 create function private.account_of(customer text) returns uuid
 language plpgsql stable security definer set search_path = '' as $$
@@ -199,8 +198,8 @@ begin
 end
 $$;
 
--- The customer that an agent files for, by id or e-mail; the agent's branch sees its own customers
--- only.
+-- The customer that an agent files for, by id or e-mail; a branch-bound agent finds customers of
+-- that branch only.
 create function private.find_customer(customer text) returns uuid
 language plpgsql stable security definer set search_path = '' as $$
 declare
@@ -218,8 +217,7 @@ begin
 end
 $$;
 
--- A ticket to be, of a person who is signed in somewhere: theirs are the branch and the address
--- that Auth has verified.
+-- A new ticket's row for a customer, with their branch and the address that Auth has verified.
 create function private.new_ticket_for(customer uuid) returns public.support_tickets
 language plpgsql stable security definer set search_path = '' as $$
 declare
@@ -234,7 +232,7 @@ begin
 end
 $$;
 
--- What only some kinds of report may say.
+-- Fields that only some kinds of report allow.
 create function private.kind_problems(
   issue_type text, subject text, priority text, attachments text[], customer text
 ) returns jsonb
@@ -313,12 +311,12 @@ end
 $$;
 
 comment on function public.create_ticket is
-  'Files a ticket for the caller, or by an agent for a customer: the ids, number, status and what '
-  'Linear knows of it.';
+  'Files a ticket for the caller, or by an agent for a customer: its ids, number, status and '
+  'issue.';
 
--- A contact form that nobody is signed in to. Only create-ticket knows the intake secret, so the
--- way past the function is shut; `network` is a keyed hash of the sender's address, and the only
--- trace of it.
+-- An anonymous contact form. Only create-ticket knows the intake secret, so the RPC cannot be
+-- called around it. `network` is a keyed hash of the sender's address; the address itself is not
+-- stored.
 create function private.create_contact(
   subject text, description text, requester_email text, requester_name text, category text,
   access_token text, network text, intake_secret text, idempotency_key text

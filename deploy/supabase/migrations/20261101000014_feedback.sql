@@ -1,5 +1,4 @@
--- Feedback: what people think of the product. It is no ticket: nobody owes an answer, and somebody
--- may give one.
+-- Feedback on the product. It is not a ticket: nothing is owed, and an answer is optional.
 
 create table public.user_feedback (
   id uuid primary key default gen_random_uuid(),
@@ -32,7 +31,7 @@ create policy select_own_or_as_agent on public.user_feedback for select to authe
 revoke all on public.user_feedback from public, anon, authenticated, service_role;
 grant select on public.user_feedback to authenticated, service_role;
 
--- Checks and keeps what somebody thinks of whom the rights and the quota are settled.
+-- Checks and stores feedback. Rights and quota are settled before.
 create function private.keep_feedback(
   giver uuid, category text, description text, rating integer, feature_name text,
   would_recommend boolean

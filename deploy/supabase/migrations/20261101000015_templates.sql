@@ -1,7 +1,6 @@
--- Templates: texts that agents reply with, and the automatic first reply of a category.
+-- Templates: texts for agents' replies, and the automatic first reply of a category.
 --
--- {{name}} is replaced literally, once, and by nothing else: a value that looks like a template
--- stays as it is.
+-- {{name}} is replaced literally and once: a value that looks like a template stays as it is.
 
 create table public.reply_templates (
   slug text primary key check (slug ~ '^[a-z][a-z0-9_]{0,49}$'),
@@ -53,9 +52,8 @@ grant insert (auto_reply), update (auto_reply) on public.ticket_categories to au
 comment on column public.ticket_categories.auto_reply is
   'The template that answers every new ticket at once. It does not stop the first-response clock.';
 
--- The variables that every ticket has. What an anonymous form said is in none of them: an automatic
--- reply is mailed to an address that nobody has verified, and must not carry the sender's words
--- there.
+-- The variables of every ticket. They hold no text of an anonymous form: an automatic reply goes to
+-- an unverified address, and must not carry the sender's words.
 create function private.template_variables(t public.support_tickets, agent uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select jsonb_build_object(
@@ -69,7 +67,7 @@ language sql stable security definer set search_path = '' as $$
   )
 $$;
 
--- Alternates between what is kept and the names in {{ }}: [{"text": …} | {"name": …}].
+-- Splits a template into verbatim text and variable names.
 create function private.template_parts(body text) returns table (
   place bigint, verbatim text, variable text
 )
@@ -105,7 +103,7 @@ begin
 end
 $$;
 
--- An automatic reply has nobody to ask for a variable, so it may use those of the ticket alone.
+-- An automatic reply may use the variables of the ticket alone.
 create function private.check_auto_reply(template text) returns void
 language plpgsql stable security definer set search_path = '' as $$
 declare

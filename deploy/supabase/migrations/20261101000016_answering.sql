@@ -1,7 +1,6 @@
 -- Answering: replies, internal notes, the customer's rating and "solved, thanks".
 
--- The body that an agent's template makes, with the variables of the ticket and those of the
--- request.
+-- Renders an agent's template with the variables of the ticket and those of the request.
 create function private.rendered_reply(
   t public.support_tickets, body text, template text, variables jsonb
 ) returns text
@@ -20,7 +19,7 @@ begin
 end
 $$;
 
--- Whose words these are: an agent's on anybody else's ticket, the customer's own on theirs.
+-- The author of a message: an agent on a ticket of someone else, the customer on their own.
 create function private.author_on(t public.support_tickets) returns text
 language plpgsql stable set search_path = '' as $$
 begin
@@ -32,8 +31,8 @@ begin
 end
 $$;
 
--- Writes a message and what follows from it for the ticket. A note changes nothing that a customer
--- can see, not even a time; a customer's reply takes the ticket up again.
+-- Writes a message and its effects on the ticket. A note changes nothing that a customer can see,
+-- not even a timestamp. A customer's reply reopens the ticket.
 create function private.post_message(
   t public.support_tickets, author text, author_id uuid, body text, is_internal boolean,
   attachments text[]
@@ -124,9 +123,9 @@ language sql security invoker set search_path = '' as $$
 $$;
 
 comment on function public.add_message is
-  'A reply to a ticket, or an agent''s internal note; a customer''s reply takes it up again.';
+  'A reply to a ticket, or an agent''s internal note; a customer''s reply reopens it.';
 
--- A ticket as its requester: agents do not rate or close their customers' tickets on this way.
+-- Returns the ticket for its requester; agents cannot rate or close their customers' tickets.
 create function private.require_own_ticket(
   ref text, access_token text
 ) returns public.support_tickets
@@ -164,7 +163,7 @@ begin
   on conflict (ticket_id) do update
     set rating = excluded.rating, comment = excluded.comment, created_at = now()
     where (r.rating, r.comment) is distinct from (excluded.rating, excluded.comment);
-  -- The same rating again is no news: the timeline keeps one event a change.
+  -- A repeated rating is not an event.
   if found then
     perform private.record_event(
       t.id, 'rated', 'customer', jsonb_build_object('rating', jsonb_build_array(null, rating)));
@@ -209,8 +208,8 @@ as $$ select private.close_ticket(ticket, access_token) $$;
 comment on function public.close_ticket is
   '"Solved, thanks": the requester closes a resolved ticket.';
 
--- The automatic first reply is the system's word: posted as such, it leaves the first-response
--- clock running. Once a statement, for it has to come after the event that the ticket was created.
+-- The automatic first reply, posted by the system, so that the first-response clock runs on. A
+-- statement trigger: it must come after the event of the creation.
 create function private.reply_automatically() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare

@@ -1,5 +1,4 @@
--- Escalations: the requester or an agent asks, an admin decides; an approved one raises the
--- priority.
+-- Escalations: the requester or an agent asks, an admin decides. Approval raises the priority.
 
 create table public.escalation_requests (
   id uuid primary key default gen_random_uuid(),

@@ -1,4 +1,4 @@
--- Updating: what agents change about a ticket, one or a hundred at a time, and what admins delete.
+-- Updating: agents change a ticket or a hundred; admins delete.
 
 create function private.change_problems(changes jsonb) returns jsonb
 language sql stable set search_path = '' as $$
@@ -43,8 +43,7 @@ language sql stable set search_path = '' as $$
     end)
 $$;
 
--- What holds for one ticket and for a hundred: the changes make sense, and who assigns
--- automatically waits for their turn.
+-- Checks changes for one ticket or many, and takes the turn for automatic assignment.
 create function private.prepare_changes(changes jsonb, note text) returns void
 language plpgsql set search_path = '' as $$
 begin
@@ -56,7 +55,7 @@ begin
 end
 $$;
 
--- Changes one ticket, for an agent and with changes that are settled.
+-- Changes one ticket; the caller has checked the agent and the changes.
 create function private.change_ticket(
   ref text, changes jsonb, expected_version integer, note text, notify_customer boolean
 ) returns jsonb
@@ -66,8 +65,7 @@ declare
   updated public.support_tickets;
 begin
   t := private.require_ticket(ref, for_change => true);
-  -- An agent may be somebody's customer too: what belongs to another branch is seen, and not
-  -- changed.
+  -- An agent may be a customer too: a ticket of another branch is visible but read-only.
   if private.role_on(t) is distinct from 'agent' then
     perform private.fail('SD403', 'This ticket belongs to another branch.');
   end if;
@@ -79,22 +77,19 @@ begin
   end if;
   perform set_config('supadesk.actor', 'agent', true),
     set_config('supadesk.quiet', case when notify_customer is false then 'on' else '' end, true);
-  update public.support_tickets s
-  set status = coalesce(changes ->> 'status', s.status),
-    priority = coalesce(changes ->> 'priority', s.priority),
-    category = coalesce(changes ->> 'category', s.category),
-    resolution = case when changes ? 'resolution' then changes ->> 'resolution'
-      else s.resolution end,
-    assigned_to = private.wanted_agent(s, changes),
-    version = s.version + 1
-  where s.id = t.id and (
-    (coalesce(changes ->> 'status', s.status), coalesce(changes ->> 'priority', s.priority),
-      coalesce(changes ->> 'category', s.category)) <> (s.status, s.priority, s.category)
-    or (changes ? 'resolution' and s.resolution is distinct from changes ->> 'resolution')
-    or changes ? 'assigned_to')
-  returning s.* into updated;
-  if found then
-    t := updated;
+  updated := t;
+  updated.status := coalesce(changes ->> 'status', t.status);
+  updated.priority := coalesce(changes ->> 'priority', t.priority);
+  updated.category := coalesce(changes ->> 'category', t.category);
+  updated.resolution := case
+    when changes ? 'resolution' then changes ->> 'resolution' else t.resolution end;
+  updated.assigned_to := private.wanted_agent(t, changes);
+  if updated is distinct from t or changes ? 'assigned_to' then
+    update public.support_tickets s
+    set status = updated.status, priority = updated.priority, category = updated.category,
+      resolution = updated.resolution, assigned_to = updated.assigned_to, version = s.version + 1
+    where s.id = t.id
+    returning s.* into t;
   end if;
   if note is not null then
     perform private.post_message(t, 'agent', private.caller(), note, true, '{}');
@@ -126,8 +121,8 @@ comment on function public.update_ticket is
   'An agent changes status, priority, category, assigned_to (id, me, auto, null) or resolution, '
   'and may leave a note.';
 
--- Each ticket succeeds or fails by itself. They are taken in the order of their ids, so that two
--- bulk updates cannot wait for each other in a circle.
+-- Each ticket succeeds or fails by itself. They are locked in the order of their ids, so that two
+-- bulk updates cannot deadlock.
 create function private.update_tickets(
   refs text[], changes jsonb, note text, notify_customer boolean
 ) returns jsonb
@@ -194,8 +189,7 @@ create function public.delete_ticket(ticket text) returns jsonb
 language sql security invoker set search_path = ''
 as $$ select private.delete_ticket(ticket) $$;
 
-comment on function public.delete_ticket is
-  'An admin takes a ticket out of sight; its row and history stay.';
+comment on function public.delete_ticket is 'An admin hides a ticket; its row and history stay.';
 
 create function private.review_feedback(
   feedback text, status text, admin_response text

@@ -1,8 +1,7 @@
--- Notifications: what people are told, in the app and by mail.
+-- Notifications: in the app and by mail.
 --
--- The requester hears of each thing in a mail of its own. Staff hear in digests: news of a ticket
--- is one row here, whoever it concerns; it is fanned out to people, and each person's digest
--- gathers what has come up since their last one.
+-- The requester gets one mail per event. Staff get digests: news of a ticket is one row here. It is
+-- fanned out to its recipients, and each digest gathers a person's news since the last one.
 
 create table public.notifications (
   id uuid primary key default gen_random_uuid(),
@@ -25,9 +24,8 @@ create index notifications_read on public.notifications (read_at) where read_at 
 alter table public.notifications enable row level security;
 
 comment on table public.notifications is
-  'What the app shows a person, customer or agent. Marked read by read_notifications.';
-comment on column public.notifications.mail_due is
-  'Whether the person''s next digest will carry it.';
+  'A person''s notifications in the app, customer or agent. Marked read by read_notifications.';
+comment on column public.notifications.mail_due is 'The person''s next digest will carry it.';
 
 create policy select_own on public.notifications for select to authenticated
   using (user_id = (select private.caller()));
@@ -69,7 +67,7 @@ as $$ select private.read_notifications(ids) $$;
 comment on function public.read_notifications is
   'Marks the caller''s notifications read, all of them when no ids are given.';
 
--- News for staff, before it is known for whom.
+-- News for staff, before fan-out.
 create table private.staff_news (
   id bigint generated always as identity primary key,
   kind text not null,
@@ -80,8 +78,8 @@ create table private.staff_news (
 
 create index staff_news_ticket on private.staff_news (ticket_id);
 
--- Whom news of a ticket concerns: its agent; where it has none, those who could take it; admins in
--- any case but a reply.
+-- Whether an agent receives the news of a ticket: the assigned agent, else all who could take it.
+-- Admins receive all but replies.
 create function private.is_recipient(
   kind text, t public.support_tickets, a public.support_agents
 ) returns boolean
@@ -125,8 +123,7 @@ language sql security definer set search_path = '' as $$
   on conflict do nothing
 $$;
 
--- What the requester is told. A person without an address, or one who did it themselves, is told
--- nothing.
+-- Notifies the requester in the app and by mail, where there is an account or an address.
 create function private.notify_requester(
   t public.support_tickets, kind text, data jsonb default '{}'
 ) returns void

@@ -1,8 +1,7 @@
--- Mail: what a row of the outbox says, as data. How it looks is the sender's business.
+-- Mail: the content of an outbox row, as data. Its layout is up to the sender.
 --
--- Signed-in people are mailed at the verified address that Auth has now. What an anonymous form
--- said goes to staff only: a mail to the address that it named carries none of the sender's words,
--- neither subject, text nor name.
+-- Signed-in people are mailed at their current verified address. The text of an anonymous form goes
+-- to staff only: mail to its address carries neither subject, text nor name.
 
 create function private.requester_address(t public.support_tickets) returns text
 language sql stable security definer set search_path = '' as $$
@@ -35,8 +34,8 @@ language sql stable security definer set search_path = '' as $$
   ) as m on true
 $$;
 
--- All that a person has not been mailed yet: how many of each kind, and fifty of them, what matters
--- most first. Freezing it takes it off the list.
+-- A digest of a person's unmailed notifications: counts per kind, and the fifty most important.
+-- Building it marks them as mailed.
 create function private.digest_mail(person uuid) returns jsonb
 language sql security definer set search_path = '' as $$
   with due as (
@@ -69,7 +68,7 @@ language sql stable security definer set search_path = '' as $$
   end
 $$;
 
--- Null when there is nobody to send it to, or nothing to say.
+-- Freezes a mail; null without a recipient or content.
 create function private.freeze_mail(o private.outbox) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -89,7 +88,7 @@ begin
 end
 $$;
 
--- Rows to send, frozen; what has nobody left to go to, or nothing left to say, is settled instead.
+-- Leases frozen mails; rows without a recipient or content are settled instead.
 create function private.claim_mail(batch integer, lease_seconds integer) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare

@@ -1,11 +1,10 @@
--- The sweep: warns of what is about to be missed, escalates what is, closes what has been resolved
--- for a week, applies changed policies, and prunes what has aged.
+-- The sweep: warns before a breach, escalates after one, closes tickets a week after their
+-- resolution. It also applies changed policies and prunes old rows.
 --
--- One set-based statement a batch. Rows that somebody else is working on are skipped, so two sweeps
--- side by side, or a sweep and an agent, never wait for each other and never do a thing twice; a
--- skipped row is still due at the next sweep.
+-- One set-based statement per batch. Rows locked elsewhere are skipped, so sweeps and agents never
+-- wait for each other or act twice. A skipped row is due again at the next sweep.
 
--- The clocks of a ticket that is due, after the look: missed, warned of, and due again when.
+-- The clocks of a due ticket after the sweep: breached, warned, and due again.
 create function private.clocks_after_look(
   c private.ticket_clocks, status text, first_responded_at timestamptz, resolved_at timestamptz
 ) returns private.ticket_clocks
@@ -93,8 +92,8 @@ language sql security definer set search_path = '' as $$
     'closed', (select count(*) from changed where closes))
 $$;
 
--- Clocks that were worked out under an earlier revision of policies and calendars. Both rows come
--- from under the lock: what an agent has changed since the statement began is in them.
+-- Recalculates clocks of earlier revisions of policies and calendars. Both rows are read under the
+-- lock, so they include concurrent changes of agents.
 create function private.sweep_policies(batch integer) returns integer
 language sql security definer set search_path = '' as $$
   with stale as materialized (

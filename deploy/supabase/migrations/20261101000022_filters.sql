@@ -1,7 +1,7 @@
--- Filters: what is asked of a list, as SQL text, and its pages.
+-- Filters: the conditions of a list as SQL text, and its pages.
 --
--- A list is one dynamic statement made of the filters that were given, each as a literal, so that
--- every one of them has its index and the planner sees the values.
+-- A list is one dynamic statement of the given filters, each as a literal: a custom plan. So every
+-- filter has its index, and the planner sees the values.
 
 create function private.list_problems(f jsonb) returns jsonb
 language plpgsql stable set search_path = '' as $$
@@ -64,7 +64,7 @@ begin
 end
 $$;
 
--- A query string knows no types, so order_id=5 finds "5" and 5 alike; each way in has the index.
+-- A query string has no types, so order_id=5 matches "5" and 5; both forms use the index.
 create function private.context_condition(wanted jsonb) returns text
 language plpgsql stable set search_path = '' as $$
 begin
@@ -80,9 +80,8 @@ begin
 end
 $$;
 
--- Whose tickets a list shows, as SQL text. It is said in the statement as well as in the policies:
--- the index is then used by what the statement asks, and the owner's rights show nobody else's
--- rows.
+-- The visible tickets as SQL text. The condition repeats the policies: it selects the index, and it
+-- protects statements that run as the owner.
 create function private.visible_condition(me uuid, is_queue boolean) returns text
 language plpgsql stable set search_path = '' as $$
 begin
@@ -94,7 +93,7 @@ begin
 end
 $$;
 
--- What was asked of a list, as SQL text.
+-- The filters of a list as SQL text.
 create function private.ticket_condition(f jsonb, me uuid) returns text
 language plpgsql stable set search_path = '' as $$
 begin
@@ -120,7 +119,7 @@ begin
 end
 $$;
 
--- One row more than the page was read, to know whether there is a next one.
+-- Reads one row more than the page, to know whether another follows.
 create function private.list_page(rows jsonb, page_limit integer, sort_column text) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 begin
@@ -140,7 +139,7 @@ begin
 end
 $$;
 
--- Where a page goes on; `moment` is the column that the list is sorted by.
+-- The keyset condition of the next page; `moment` is the sort column.
 create function private.after_cursor(f jsonb, moment text) returns text
 language plpgsql stable set search_path = '' as $$
 begin

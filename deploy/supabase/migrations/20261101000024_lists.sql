@@ -2,11 +2,11 @@
 --
 -- Without full text and context filters a list runs as the caller, under RLS. `@@` and `@>` are not
 -- leakproof, so under RLS they would lose their indexes. Those two run as the owner, and the
--- statement itself says whose tickets they are.
+-- statement itself names the visible tickets.
 
--- How many tickets a list has, 10,001 standing for all that are more. The policies read columns
--- that are in no index, and ten thousand rows for a number is too much: so the owner counts, and
--- the statement says whose tickets. The rows come under RLS.
+-- Counts the tickets of a list, up to 10,001. Under RLS the count would read 10,000 rows, since no
+-- index has the policies' columns. So the owner counts, and the statement names the visible
+-- tickets.
 create function private.count_tickets(f jsonb) returns integer
 language plpgsql stable security definer set search_path = '' as $$
 declare
@@ -64,8 +64,8 @@ language sql stable security definer set search_path = ''
 as $$ select private.list_tickets(f) $$;
 
 comment on function private.list_tickets_as_owner is
-  'list_tickets for conditions that have no index under RLS; the statement names whose tickets it '
-  'reads.';
+  'list_tickets for conditions without an index under RLS; the statement names the visible '
+  'tickets.';
 
 create function public.list_tickets(
   scope text default null, status text[] default null, priority text[] default null,

@@ -42,8 +42,7 @@ begin
 end
 $$;
 
--- A customer reads that the ticket was filed, its changes of status and its replies; an agent reads
--- everything.
+-- A customer reads the creation, changes of status and replies; an agent reads everything.
 create function private.ticket_timeline_json(
   t public.support_tickets, is_agent boolean
 ) returns jsonb
@@ -123,8 +122,8 @@ language sql stable security invoker set search_path = ''
 as $$ select private.get_ticket(ticket, access_token) $$;
 
 comment on function public.get_ticket is
-  'One ticket by number or id, with messages, attachments, timeline and metrics as far as the '
-  'caller may see them.';
+  'One ticket by number or id, with the messages, attachments, timeline and metrics that the '
+  'caller may see.';
 
 revoke execute on all functions in schema private from public;
 revoke all on function public.get_ticket from public, anon, authenticated, service_role;

@@ -1,9 +1,9 @@
 -- Stats: volume, backlog, response and resolution times, SLA compliance and CSAT over a range of
 -- local days.
 --
--- A ticket counts as created on the day it was filed, as resolved on the day of its latest
--- resolution (a reopened ticket is not resolved), as rated on the day of its latest rating. Times
--- are by the clock on the wall, in seconds.
+-- A ticket counts as created on its day of filing, and as resolved on the day of its latest
+-- resolution. A reopened ticket is not resolved. A rating counts on its own day. Durations are in
+-- seconds of real time.
 
 create function private.stat_facts(
   starts timestamptz, ends timestamptz, branch text
@@ -51,7 +51,7 @@ language sql stable security definer set search_path = '' as $$
     and t.deleted_at is null and (branch is null or t.branch_id = branch)
 $$;
 
--- What a day has on which nothing happened, so that every day reads alike.
+-- The numbers of a day without events, so that all days have the same shape.
 create function private.no_numbers() returns jsonb
 language sql immutable set search_path = '' as $$
   select '{
@@ -71,6 +71,12 @@ declare
   starts timestamptz;
   ends timestamptz;
   answer jsonb;
+  -- Bits of grouping(day, category, priority, agent): 0 for the column that a row is grouped by.
+  of_total constant integer := b'1111'::integer;
+  of_day constant integer := b'0111'::integer;
+  of_category constant integer := b'1011'::integer;
+  of_priority constant integer := b'1101'::integer;
+  of_agent constant integer := b'1110'::integer;
 begin
   perform private.require_agent();
   begin
@@ -119,25 +125,25 @@ begin
   )
   select jsonb_build_object(
     'from', from_day, 'to', to_day, 'time_zone', zone,
-    'total', (select numbers from grouped where mask = 15)
+    'total', (select numbers from grouped where mask = of_total)
       || jsonb_build_object('backlog', private.backlog(least(ends, now()), branch)),
     'by_day', (
       select jsonb_agg(
         jsonb_build_object('day', d::date) || coalesce(g.numbers, private.no_numbers()) order by d)
       from generate_series(from_day, to_day, interval '1 day') d
-      left join grouped g on g.mask = 7 and g.day = d::date),
+      left join grouped g on g.mask = of_day and g.day = d::date),
     'by_category', (
       select coalesce(
         jsonb_agg(jsonb_build_object('category', category) || numbers order by category), '[]')
-      from grouped where mask = 11),
+      from grouped where mask = of_category),
     'by_priority', (select coalesce(jsonb_agg(jsonb_build_object('priority', priority) || numbers
-      order by private.priority_rank(priority)), '[]') from grouped where mask = 13),
+      order by private.priority_rank(priority)), '[]') from grouped where mask = of_priority),
     'by_agent', (
       select coalesce(
         jsonb_agg(jsonb_build_object('agent', g.agent, 'agent_name', a.display_name) || g.numbers
       order by a.display_name, g.agent), '[]') from grouped g
         left join public.support_agents a on a.user_id = g.agent
-      where g.mask = 14)
+      where g.mask = of_agent)
   ) into answer;
   return answer;
 end

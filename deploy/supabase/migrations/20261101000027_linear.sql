@@ -1,12 +1,12 @@
 -- Linear, on the way out: one issue per ticket of a category that names a team, and what follows to
 -- it.
 --
--- A ticket's id is its issue's id too, and a message's id its comment's, so whatever is sent twice
--- exists once. All that leaves is a row of the outbox in the order of its ticket: first the issue,
+-- A ticket's id is its issue's id, and a message's id its comment's, so a repeated send creates
+-- nothing twice. Everything goes through the outbox in the order of its ticket: first the issue,
 -- then the link back, comments, states.
 
--- All forwarders share one row: until when Linear wants to be left alone, and up to when its
--- changes are known.
+-- All forwarders share one row: the end of Linear's rate limit, and the time up to which changes
+-- are known.
 create table private.linear_sync (
   only_row boolean primary key default true check (only_row),
   paused_until timestamptz not null default '-infinity',
@@ -39,7 +39,7 @@ end
 $$;
 
 comment on function private.linear_state_matches is
-  'Whether an issue in that type of state needs no move. An unknown type counts as unstarted.';
+  'True if an issue in that state type needs no move. An unknown type counts as unstarted.';
 
 create function private.enqueue_linear(
   kind text, ticket_id uuid, data jsonb default '{}'
@@ -53,8 +53,7 @@ begin
 end
 $$;
 
--- One change of state at a time waits for its turn: it will carry the state that the ticket is in
--- by then.
+-- At most one waiting change of state per ticket; it will carry the latest state.
 create unique index outbox_linear_state on private.outbox (ticket_id)
   where kind = 'state' and state = 'pending' and payload is null;
 
@@ -81,7 +80,7 @@ begin
   insert into private.linear_issues (ticket_id, team) values (new.id, team) on conflict do nothing;
   if found then
     perform private.enqueue_linear('issue', new.id);
-    -- A ticket that comes to the engineers late brings what has been said.
+    -- A ticket that enters such a category later brings its public messages.
     if tg_op = 'UPDATE' and private.linear_follows(new.id) then
       perform private.enqueue_linear('comment', new.id, jsonb_build_object('message_id', m.id))
       from (
@@ -96,7 +95,7 @@ begin
 end
 $$;
 
--- What an anonymous form says reaches engineers once an agent has put it into a category of theirs.
+-- An anonymous form is forwarded only after an agent has chosen such a category.
 create trigger tickets_60_forward after insert on public.support_tickets
   for each row when (new.customer_id is not null) execute function private.forward_ticket();
 create trigger tickets_60_forward_recategorised after update of category on public.support_tickets
@@ -119,8 +118,8 @@ create trigger messages_60_forward after insert on public.ticket_messages
       and new.transcript_place is null)
   execute function private.forward_message();
 
--- What has come from Linear suits the issue already, so it does not go back there: states are
--- compared, not who acted.
+-- A state that came from Linear already matches, so it is not sent back: states are compared, not
+-- actors.
 create function private.forward_status() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -136,7 +135,7 @@ $$;
 create trigger tickets_60_forward_status after update of status on public.support_tickets
   for each row when (old.status <> new.status) execute function private.forward_status();
 
--- What a row sends, as data; null when there is nothing left to send.
+-- The payload of a row; null if there is nothing to send.
 
 create function private.linear_issue_payload(t public.support_tickets) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -190,8 +189,7 @@ begin
 end
 $$;
 
--- Rows to send, frozen: of one ticket, or of whichever have waited longest. None while Linear wants
--- to be left alone.
+-- Leases frozen rows, of one ticket or of those that wait longest; none during a rate limit.
 create function private.claim_linear(
   ticket_id uuid, batch integer, lease_seconds integer
 ) returns jsonb
@@ -211,8 +209,8 @@ begin
       for_key => 'linear:' || claim_linear.ticket_id, blocks => 'issue') as ready
     order by ready.id
   loop
-    -- Whoever changes the ticket right now has found this row waiting, and counts on it: it waits
-    -- until they have done.
+    -- A transaction that is changing the ticket relies on this waiting row: put it off until that
+    -- ends.
     perform from public.support_tickets t where t.id = o.ticket_id for share skip locked;
     if not found then
       update private.outbox b
@@ -238,10 +236,10 @@ language sql security invoker set search_path = ''
 as $$ select private.claim_linear(ticket, least(greatest(batch, 1), 100), lease_seconds) $$;
 
 comment on function public.claim_linear is
-  'Leases what Linear is to be sent: {rows: [{id, lease_token, kind, attempt, payload}], skipped, '
-  'paused, known}; known is what is known of the ticket''s issue.';
+  'Leases rows for Linear: {rows: [{id, lease_token, kind, attempt, payload}], skipped, paused, '
+  'known}. `known` is the ticket''s issue.';
 
--- Linear wants to be left alone for so long, by everybody.
+-- Pauses all forwarders.
 create function private.pause_linear(seconds integer) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -261,7 +259,7 @@ language sql security invoker set search_path = ''
 as $$ select private.pause_linear(seconds) $$;
 
 comment on function public.pause_linear is
-  'No forwarder sends anything to Linear for so many seconds, a day at most.';
+  'Pauses all forwarders for so many seconds, a day at most.';
 
 revoke execute on all functions in schema private from public;
 revoke all on function public.claim_linear, public.pause_linear

@@ -1,11 +1,10 @@
--- Linear, on the way back: what is known of an issue, and what that means for its ticket.
+-- Linear, inbound: the stored state of an issue, and its effects on the ticket.
 --
--- News comes three ways: as the answer to what was sent, as a webhook, and by asking for what has
--- changed. All three end in private.store_issue, which takes only what is newer than what is known;
--- so each may be lost, late, doubled or out of order.
+-- News comes as the answer to a send, as a webhook, and by polling. All end in private.store_issue,
+-- which accepts only newer states. So each may be lost, late, repeated or out of order.
 
--- Locks the ticket. False when it is no issue of ours, or nothing new; the issue as it was known
--- goes into `before`.
+-- Locks the ticket. `is_new` is false for a foreign issue or old news; `before` is the issue as
+-- stored.
 create function private.store_issue(
   news jsonb, out is_new boolean, out t public.support_tickets, out before private.linear_issues
 )
@@ -37,8 +36,8 @@ begin
 end
 $$;
 
--- What Linear answered to a row that was sent. Where the ticket has moved on meanwhile, or the
--- issue was moved by somebody just before, the issue is moved once more.
+-- Stores Linear's answer to a sent row. If the ticket or the issue moved meanwhile, the issue is
+-- moved once more.
 create function private.store_sent_issue(o private.outbox, result jsonb) returns void
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -60,8 +59,7 @@ begin
 end
 $$;
 
--- What an issue's new state means for its ticket; what the ticket's own rules forbid becomes an
--- internal note.
+-- Moves the ticket after its issue; a transition that the ticket forbids becomes an internal note.
 create function private.move_ticket_after_issue(
   t public.support_tickets, identifier text, state_name text, state_type text
 ) returns void
@@ -89,9 +87,8 @@ begin
 end
 $$;
 
--- What was done from here may be heard of before its row is settled: where an issue begins, and
--- where a row that has been tried moves it to. That tells nothing of what engineers decided, and
--- the ticket may have moved on meanwhile.
+-- Our own changes can come back before their row is settled: an issue's first state, or a state
+-- just sent. They say nothing of engineers' decisions, so such echoes are ignored.
 create function private.is_echo(before private.linear_issues, state_type text) returns boolean
 language plpgsql stable security definer set search_path = '' as $$
 begin
@@ -128,8 +125,7 @@ begin
 end
 $$;
 
--- A comment's id becomes its note's, so it is noted once; and what came from here has its message
--- already.
+-- A comment's id becomes its note's id, so it is stored once; our own comments exist as messages.
 create function private.receive_comment(news jsonb) returns boolean
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -156,8 +152,7 @@ begin
 end
 $$;
 
--- In the order of the tickets, so that two of these at the same time cannot wait for each other in
--- a circle.
+-- Applied in the order of the tickets, so that two calls cannot deadlock.
 create function private.apply_linear(issues jsonb, comments jsonb) returns integer
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -203,8 +198,7 @@ comment on function public.receive_linear is
   'A webhook of Linear: issues as {issue_id, identifier, url, state_name, state_type, updated_at, '
   'removed}, comments as {comment_id, issue_id, body, author_name}.';
 
--- Whose turn it is to ask Linear what has changed, and since when; `since` is null for everybody
--- else.
+-- Takes the turn to poll Linear; `since` is null if another forwarder has it.
 create function private.begin_linear_poll(every_seconds integer) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -229,11 +223,11 @@ language sql security invoker set search_path = ''
 as $$ select private.begin_linear_poll(every_seconds) $$;
 
 comment on function public.begin_linear_poll is
-  'Whose turn it is to ask Linear for changes: {since, until, teams}; since is null when it is not'
-  ' the caller''s.';
+  'Takes the turn to poll Linear: {since, until, teams}. `since` is null if another forwarder has '
+  'it.';
 
--- One page of changes; the last one says until when all of them are known. The clocks of Linear and
--- of this database may differ a little, so the next poll begins a little earlier.
+-- Stores one page of changes; the last one carries `known_until`. Clocks may differ a little, so
+-- the next poll begins a little earlier.
 create function private.learn_linear(
   issues jsonb, comments jsonb, known_until timestamptz
 ) returns jsonb
@@ -256,7 +250,7 @@ language sql security invoker set search_path = ''
 as $$ select private.learn_linear(issues, comments, known_until) $$;
 
 comment on function public.learn_linear is
-  'What a forwarder found changed in Linear; known_until comes with the last page.';
+  'Stores changes that a forwarder found in Linear; known_until comes with the last page.';
 
 revoke execute on all functions in schema private from public;
 revoke all on function public.receive_linear, public.begin_linear_poll, public.learn_linear

@@ -27,8 +27,8 @@ language sql security invoker set search_path = '' as $$
 $$;
 
 comment on function public.settle_outbox is
-  'A sender tells what became of a row (done, retry or dead) and what the vendor answered. False '
-  'when its lease was lost.';
+  'A sender reports the outcome of a row (done, retry or dead) and the vendor''s answer. False if '
+  'its lease was lost.';
 
 revoke execute on all functions in schema private from public;
 revoke all on function public.settle_outbox from public, anon, authenticated, service_role;

@@ -1,8 +1,7 @@
--- Transfers: a conversation with an assistant that goes on with a person.
+-- Transfers: a conversation with an assistant that continues with a person.
 --
--- What was said becomes messages of the ticket, by the customer or the assistant, whoever brings
--- it: only a reply that an agent writes here is an agent's. They were said before there was a
--- ticket, so they are no replies, and nobody is told of each.
+-- The transcript becomes messages of the ticket, by the customer or the assistant; only replies
+-- written here are an agent's. They precede the ticket, so they are not replies and notify no one.
 
 -- One ticket per customer and conversation, however often the conversation is sent.
 create table private.transfers (
@@ -13,9 +12,9 @@ create table private.transfers (
 );
 
 comment on table private.transfers is
-  'Which conversations have become tickets, and what was answered then.';
+  'Conversations that have become tickets, and the answers given.';
 
--- 500 messages and 256 Ki characters are what the functions take in a body.
+-- The functions accept bodies of the same size: 500 messages and 256 Ki characters.
 create function private.transcript_problems(transcript jsonb) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 begin
@@ -38,7 +37,7 @@ begin
 end
 $$;
 
--- A clock that is fast does not lose the conversation: nothing was said later than now.
+-- Times in the future, from a fast clock, are capped at now.
 create function private.keep_transcript(t public.support_tickets, transcript jsonb) returns void
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -59,10 +58,9 @@ language sql immutable set search_path = '' as $$
       || coalesce(E'\n\n' || findings, '')
 $$;
 
--- Files a conversation for a customer once the caller's rights are settled; `payer` is whose quota
--- of that kind a new one costs, null is nobody's. `recognised` is the category where none was
--- given, unless the desk has retired it. Whoever sends the same conversation at the same time waits
--- at the insert.
+-- Files a conversation for a customer; rights are settled before. `payer` is the key of the quota,
+-- null for none. `recognised` is the category by default, unless it is retired. A concurrent call
+-- for the same conversation waits at the insert.
 create function private.file_transfer(
   customer uuid, payer text, quota text, conversation_id text, subject text, summary text,
   category text, priority text, transcript jsonb, suggestion text, recognised text, findings text,
@@ -145,8 +143,8 @@ language sql security invoker set search_path = '' as $$
 $$;
 
 comment on function public.create_transfer is
-  'Files the caller''s conversation with an assistant, [{author: customer or ai, body, said_at?}], '
-  'or by an agent a customer''s; once a conversation_id, the same answer ever after.';
+  'Files the caller''s conversation with an assistant, or by an agent a customer''s: [{author: '
+  'customer or ai, body, said_at?}]. A repeated conversation_id gets the same answer.';
 
 revoke execute on all functions in schema private from public;
 revoke all on function public.create_transfer from public, anon, authenticated, service_role;

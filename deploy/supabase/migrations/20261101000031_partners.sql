@@ -1,8 +1,7 @@
--- Partners: other systems that file tickets, conversations and feedback for people who are known
--- here.
+-- Partners: other systems that file tickets, conversations and feedback for known customers.
 --
--- receive-webhook has verified who is calling. The same external_id of an integration is the same
--- thing, for ever: it gets the answer that it got first.
+-- receive-webhook has verified the caller. The external_id of an integration is an idempotency key
+-- without expiry: a repeated one gets the first answer.
 
 insert into private.quota_limits (kind, most, period) values ('webhook', 1000, '1 hour');
 
@@ -14,11 +13,10 @@ create table private.partner_requests (
   primary key (integration, external_id)
 );
 
-comment on table private.partner_requests is
-  'What has been filed for which external_id, and what was answered.';
+comment on table private.partner_requests is 'The answer to each external_id.';
 
--- Null when it is new (and now claimed, for as long as this transaction stands). Whoever sends the
--- same at the same time waits at the insert.
+-- Returns null for a new external_id, which is now claimed until the transaction ends. A concurrent
+-- call with the same one waits at the insert.
 create function private.answered_partner(integration text, external_id text) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -91,7 +89,7 @@ language sql security invoker set search_path = '' as $$
 $$;
 
 comment on function public.receive_ticket is
-  'A partner files a ticket for a customer, named by id or e-mail; once an external_id.';
+  'A partner files a ticket for a customer, named by id or e-mail; once per external_id.';
 
 create function private.receive_feedback(
   integration text, external_id text, customer text, category text, description text
@@ -112,10 +110,9 @@ language sql security invoker set search_path = ''
 as $$ select private.receive_feedback(integration, external_id, customer, category, description) $$;
 
 comment on function public.receive_feedback is
-  'A partner brings a customer''s feedback; once an external_id.';
+  'A partner brings a customer''s feedback; once per external_id.';
 
--- A conversation has an id of its own, and is filed once a customer and conversation, whoever
--- brings it.
+-- A conversation has an id of its own, and is filed once per customer, by whichever partner.
 create function private.receive_transfer(
   integration text, customer text, conversation_id text, subject text, summary text, category text,
   priority text, transcript jsonb, suggestion text, recognised text, findings text, context jsonb
