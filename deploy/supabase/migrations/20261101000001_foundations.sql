@@ -9,6 +9,9 @@
 -- Functions of hot paths are plpgsql even where one expression would do: plpgsql keeps its plans
 -- for the session. A SQL function that pins its search_path is planned again by every calling
 -- statement.
+--
+-- In a body `t` is the ticket and `o` the outbox row at hand; statements beside them call the
+-- tables `s` and `b`. An argument `ref` is a ticket's number or id as text, `ticket_id` a uuid.
 
 create schema private;
 revoke all on schema private from public;

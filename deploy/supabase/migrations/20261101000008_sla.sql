@@ -163,12 +163,13 @@ $$;
 
 -- The next instant at which the sweep has work: a warning, a breach, or closing a resolved ticket.
 create function private.next_look(
-  c private.ticket_clocks, status text, first_responded_at timestamptz, resolved_at timestamptz
+  c private.ticket_clocks, status text, first_responded_at timestamptz, resolved_at timestamptz,
+  deleted_at timestamptz
 ) returns timestamptz
 language plpgsql stable set search_path = '' as $$
 begin
   return case
-    when status = 'closed' then null
+    when deleted_at is not null or status = 'closed' then null
     when status = 'resolved' then private.closing_time(resolved_at)
     else least(
       case when first_responded_at is null then private.look_at(
@@ -220,8 +221,8 @@ begin
   if c.resolution_due > now() then
     c.resolution_breached_at := null;
   end if;
-  c.next_at := case when t.deleted_at is null
-    then private.next_look(c, t.status, t.first_responded_at, t.resolved_at) end;
+  c.next_at := private.next_look(
+    c, t.status, t.first_responded_at, t.resolved_at, t.deleted_at);
   return c;
 end
 $$;
@@ -253,8 +254,8 @@ begin
     c.resolution_due := private.resolution_due(policy, calendar, c);
     c.resolution_warned_at := null;
   end if;
-  c.next_at := case when t.deleted_at is null
-    then private.next_look(c, t.status, t.first_responded_at, t.resolved_at) end;
+  c.next_at := private.next_look(
+    c, t.status, t.first_responded_at, t.resolved_at, t.deleted_at);
   return c;
 end
 $$;

@@ -15,9 +15,9 @@ language sql volatile security definer set search_path = '' as $$
   select a.user_id
   from public.support_agents a
   cross join lateral (
-    select count(*) as load from public.support_tickets w
-    where w.assigned_to = a.user_id and w.deleted_at is null
-      and w.status in ('open', 'in_progress', 'waiting_on_customer') and w.id <> t.id
+    select count(*) as load from public.support_tickets s
+    where s.assigned_to = a.user_id and s.deleted_at is null
+      and s.status in ('open', 'in_progress', 'waiting_on_customer') and s.id <> t.id
   ) work
   where a.active
     and (a.skills = '{}' or t.category = any (a.skills))

@@ -6,7 +6,8 @@
 
 -- The clocks of a due ticket after the sweep: breached, warned, and due again.
 create function private.clocks_after_look(
-  c private.ticket_clocks, status text, first_responded_at timestamptz, resolved_at timestamptz
+  c private.ticket_clocks, status text, first_responded_at timestamptz, resolved_at timestamptz,
+  deleted_at timestamptz
 ) returns private.ticket_clocks
 language plpgsql stable set search_path = '' as $$
 begin
@@ -24,7 +25,7 @@ begin
       c.resolution_warned_at := coalesce(c.resolution_warned_at, now());
     end if;
   end if;
-  c.next_at := private.next_look(c, status, first_responded_at, resolved_at);
+  c.next_at := private.next_look(c, status, first_responded_at, resolved_at, deleted_at);
   return c;
 end
 $$;
@@ -32,8 +33,8 @@ $$;
 create function private.sweep_due(batch integer) returns jsonb
 language sql security definer set search_path = '' as $$
   with due as materialized (
-    select c as clocks, t.escalated, t.first_responded_at, t.resolved_at, is_over.closes,
-      case when is_over.closes then 'closed' else t.status end as status
+    select c as clocks, t.escalated, t.first_responded_at, t.resolved_at, t.deleted_at,
+      is_over.closes, case when is_over.closes then 'closed' else t.status end as status
     from private.ticket_clocks c
     join public.support_tickets t on t.id = c.ticket_id
     cross join lateral (
@@ -48,7 +49,7 @@ language sql security definer set search_path = '' as $$
     select d.escalated, d.closes, d.clocks as before, l as after
     from due d
     cross join lateral private.clocks_after_look(
-      d.clocks, d.status, d.first_responded_at, d.resolved_at) as l
+      d.clocks, d.status, d.first_responded_at, d.resolved_at, d.deleted_at) as l
   ), verdict as (
     select (after).ticket_id, escalated, closes,
       (after).first_response_breached_at is distinct from (before).first_response_breached_at
