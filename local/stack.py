@@ -21,6 +21,14 @@ from local.process import Part
 
 DEMO_PEOPLE = ("customer@example.com", "other@example.com", "agent@example.com", "admin@example.com")
 DEMO_PASSWORD = "password"
+WEB_ORIGINS = "http://localhost:3002,http://localhost:5173,http://localhost:5174"
+DECISIONS = """
+select private.set_setting('conversation_link',
+    '"http://localhost:5173/conversations/{domain_id}/{session_id}"'),
+  private.set_setting('conversation_hosts', '["localhost"]');
+update public.ticket_categories set linear_team = 'ENG' where slug in ('chatbot', 'bug', 'other');
+update public.ticket_categories set linear_label = initcap(slug) where slug in ('chatbot', 'bug');
+"""
 Say = Callable[[str], None]
 
 
@@ -99,6 +107,7 @@ class Stack:
             "POSTGREST_URL": self.rest_url,
             "FUNCTIONS_URL": self.functions_url,
             "INTAKE_SECRET": self.keys.intake_secret,
+            "ALLOWED_ORIGINS": WEB_ORIGINS,
             "PARTNER_SECRETS": f"demo={self.keys.partner_secret}",
             "GCE_METADATA_HOST": f"127.0.0.1:{self.metadata_port}",
             **mail_settings(self.settings.ports.mail),
@@ -180,6 +189,7 @@ def prepare(stack: Stack, say: Say) -> None:
         with _step(say, "migrations"):
             apply_migrations(connection)
             set_intake_secret(connection, stack.keys.intake_secret)
+            _configure(connection)
         if stack.settings.demo:
             with _step(say, "demo people and data"):
                 _add_demo_people(stack.database)
@@ -190,6 +200,13 @@ def set_intake_secret(connection: Connection, secret: str) -> None:
     """Tell the database by which secret it knows create-ticket; it keeps only the hash."""
     hashed = "encode(sha256(convert_to(%s, 'UTF8')), 'hex')"
     connection.execute(f"select private.set_setting('intake_secret_sha256', to_jsonb({hashed}))", (secret,))
+
+
+def _configure(connection: Connection) -> None:
+    """Decides what an operator decides for a project of their own, unless it has been decided here."""
+    undecided = "select private.setting('conversation_link') = 'null'"
+    if connection.execute(undecided).fetchone() == (True,):
+        connection.execute(DECISIONS)
 
 
 def _add_demo_people(database: Database) -> None:

@@ -14,9 +14,6 @@ from shared.errors import NotConfigured
 
 T = TypeVar("T")
 
-DEFAULT_ORIGINS = (
-    "https://backoffice.userose.ai,http://localhost:3002,http://localhost:5173,http://localhost:5174"
-)
 _ADDRESS = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+"
 MAILBOX = re.compile(
     rf'(?P<bare>{_ADDRESS})|"?(?P<name>[^"<>\x00-\x1f\x7f]{{0,100}})"?\s*<(?P<address>{_ADDRESS})>'
@@ -122,7 +119,7 @@ def load(env: Mapping[str, str]) -> Config:
         supabase_url=supabase_url,
         rest_url=_url(env, "POSTGREST_URL", default=supabase_url + "/rest/v1"),
         anon_key=_required(env, "SUPABASE_ANON_KEY", _key(env, "SUPABASE_ANON_KEY")),
-        allowed_origins=_origins(env, "ALLOWED_ORIGINS", default=DEFAULT_ORIGINS),
+        allowed_origins=_origins(env, "ALLOWED_ORIGINS"),
         trusted_hops=_count(env, "TRUSTED_HOPS", default=1),
         intake_secret=_secret(env, "INTAKE_SECRET", at_least=16),
         secret_key=_key(env, "SUPABASE_SECRET_KEY"),
@@ -228,8 +225,8 @@ def _mailbox(env: Mapping[str, str], name: str) -> Mailbox | None:
     return Mailbox((match["name"] or "").strip(), match["address"] or match["bare"])
 
 
-def _origins(env: Mapping[str, str], name: str, default: str) -> frozenset[str]:
-    origins = [origin.strip() for origin in env.get(name, default).split(",") if origin.strip()]
+def _origins(env: Mapping[str, str], name: str) -> frozenset[str]:
+    origins = [origin.strip() for origin in env.get(name, "").split(",") if origin.strip()]
     for origin in origins:
         if not re.fullmatch(r"https?://[a-z0-9.\-\[\]:]+", origin):
             raise NotConfigured(f"{name} must list origins like https://app.example.com, with commas between")

@@ -17,7 +17,7 @@ with numbered as (
   from numbered
   returning id, ticket_number, created_at
 ), clocked as (
-  insert into private.ticket_clocks (ticket_id, first_response_due, resolution_due, running_since, warn_minutes, edition, next_at)
+  insert into private.ticket_clocks (ticket_id, first_response_due, resolution_due, running_since, warn_minutes, revision, next_at)
   select id, now() + interval '10 days', now() + interval '20 days', created_at, 60, 1, now() + interval '10 days'
   from filed
 )

@@ -67,7 +67,7 @@ order by d.i;
 alter table public.support_tickets enable trigger user;
 select setval('private.ticket_numbers', current_setting('bench.tickets')::integer);
 
-insert into private.ticket_clocks (ticket_id, first_response_due, resolution_due, running_since, warn_minutes, edition, next_at)
+insert into private.ticket_clocks (ticket_id, first_response_due, resolution_due, running_since, warn_minutes, revision, next_at)
 select id, now() + interval '10 days', now() + interval '20 days', created_at, 60, 1, now() + interval '10 days'
 from public.support_tickets
 where status in ('open', 'in_progress');

@@ -108,7 +108,7 @@ async def _link(payload: dict[str, Any], linear: Linear, desk_url: str) -> None:
 
 async def _move(payload: dict[str, Any], linear: Linear) -> Issue:
     team = await linear.team(payload["team"])
-    return await linear.move_issue(payload["ticket_id"], team.state(payload["wish"]))
+    return await linear.move_issue(payload["ticket_id"], team.state(payload["target_state"]))
 
 
 def title_of(new: NewIssue) -> str:

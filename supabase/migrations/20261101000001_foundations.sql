@@ -1,40 +1,43 @@
--- Foundations: the private schema, how errors are raised, settings, and what counts as a text, a URL or an e-mail.
+-- Foundations: the private schema, errors, settings, and checks of texts, URLs and e-mail
+-- addresses.
 --
--- `public` is what PostgREST shows. `private` is never exposed: it holds the tables that no client reads and the functions
--- that do the work. A public RPC is a thin `security invoker` wrapper over a private `security definer` function whose
--- first line checks rights, so every invariant holds whichever door a client comes through.
+-- PostgREST exposes `public`. `private` is never exposed: it holds tables that no client reads, and
+-- the functions that do the work. A public RPC is a thin `security invoker` wrapper over a private
+-- `security definer` function. The first line of that function checks rights, so every invariant
+-- holds for every client.
 --
--- What runs on every request is plpgsql, also where one expression would do: its plans are kept for the session, while a SQL
--- function that pins its search_path is planned anew by every statement that calls it.
+-- Functions of hot paths are plpgsql even where one expression would do: plpgsql keeps its plans
+-- for the session. A SQL function that pins its search_path is planned again by every calling
+-- statement.
+--
+-- In a body `t` is the ticket and `o` the outbox row at hand; statements beside them call the
+-- tables `s` and `b`. An argument `ref` is a ticket's number or id as text, `ticket_id` a uuid.
 
 create schema private;
 revoke all on schema private from public;
 grant usage on schema private to anon, authenticated, service_role;
 
-comment on schema private is 'Helpers, quotas, idempotency keys and everything else that is not an API. Never exposed.';
+comment on schema private is
+  'Helpers, quotas, idempotency keys and everything else that is not an API. Never exposed.';
 
--- Errors. Each state is mapped to an HTTP status by one table in shared/errors.py; the detail is JSON.
+-- Errors. Each state is mapped to an HTTP status by one table in shared/errors.py; the detail is
+-- JSON.
 --
---   SD401 nobody is signed in              SD091 illegal status transition
+--   SD401 not signed in                    SD091 illegal status transition
 --   SD403 not allowed                      SD092 stale version
 --   SD404 no such ticket (for this caller) SD093 idempotency key reused with another request
---   SD422 invalid arguments                SD094 an answer that came too late or too early (not a transition)
+--   SD422 invalid arguments                SD094 an answer that came too late or too early
 --   SD429 quota used up
-create function private.fail(state text, message text, detail jsonb default null)
-returns void
-language plpgsql
-set search_path = ''
-as $$
+create function private.fail(state text, message text, detail jsonb default null) returns void
+language plpgsql set search_path = '' as $$
 begin
-  raise exception using errcode = fail.state, message = fail.message, detail = coalesce(fail.detail::text, '');
+  raise exception using errcode = fail.state, message = fail.message,
+    detail = coalesce(fail.detail::text, '');
 end
 $$;
 
-create function private.fail_fields(problems jsonb)
-returns void
-language plpgsql
-set search_path = ''
-as $$
+create function private.fail_fields(problems jsonb) returns void
+language plpgsql set search_path = '' as $$
 begin
   if jsonb_array_length(problems) > 0 then
     perform private.fail(
@@ -47,31 +50,24 @@ end
 $$;
 
 comment on function private.fail_fields is
-  'Raises SD422 naming every wrong argument, or does nothing when the array of {path, message} is empty.';
+  'Raises SD422 naming every wrong argument, or does nothing when the array of {path, message} is '
+  'empty.';
 
-create function private.problem(path text, message text)
-returns jsonb
-language plpgsql
-immutable
-set search_path = ''
-as $$
+create function private.problem(path text, message text) returns jsonb
+language plpgsql immutable set search_path = '' as $$
 begin
   return jsonb_build_array(jsonb_build_object('path', path, 'message', message));
 end
 $$;
 
--- Settings are what an operator decides once per project and no client may read.
+-- Settings that an operator decides once per project. No client may read them.
 create table private.settings (
   key text primary key,
   value jsonb not null
 );
 
-create function private.setting(name text)
-returns jsonb
-language plpgsql
-stable
-set search_path = ''
-as $$
+create function private.setting(name text) returns jsonb
+language plpgsql stable set search_path = '' as $$
 begin
   return (
     select value from private.settings where key = name
@@ -79,45 +75,40 @@ begin
 end
 $$;
 
-create function private.set_setting(name text, new_value jsonb)
-returns void
-language sql
-set search_path = ''
-as $$
+create function private.set_setting(name text, new_value jsonb) returns void
+language sql set search_path = '' as $$
   insert into private.settings (key, value) values (name, new_value)
   on conflict (key) do update set value = excluded.value
 $$;
 
 insert into private.settings (key, value) values
-  ('conversation_link', '"https://backoffice.userose.ai/conversations/{domain_id}/{session_id}"'),
-  ('conversation_hosts', '["backoffice.userose.ai", "localhost"]'),
+  -- Where a chatbot's conversation is read: a URL with {domain_id} and {session_id}, or null.
+  ('conversation_link', 'null'),
+  -- The hosts that a conversation's link may name.
+  ('conversation_hosts', '[]'),
   ('ticket_token_days', '90');
 
--- What people may give us. These are CHECKs and argument checks alike, so they are immutable and know no table.
+-- Checks of input. CHECKs and argument checks share them, so they are immutable and read no table.
 
-create function private.text_problem(path text, given text, longest integer, required boolean default true)
-returns jsonb
-language plpgsql
-immutable
-set search_path = ''
-as $$
+create function private.text_problem(
+  path text, given text, longest integer, required boolean default true
+) returns jsonb
+language plpgsql immutable set search_path = '' as $$
 begin
   return case
     when given is null and not required then '[]'::jsonb
-    when given is null or given !~ '\S' then private.problem(path, 'is required and must not be blank')
+    when given is null or given !~ '\S'
+      then private.problem(path, 'is required and must not be blank')
     when char_length(given) > longest
-      then private.problem(path, format('must be at most %s characters, it has %s', longest, char_length(given)))
+      then private.problem(
+        path, format('must be at most %s characters, it has %s', longest, char_length(given)))
     else '[]'::jsonb
   end;
 end
 $$;
 
-create function private.choice_problem(path text, given text, choices text[])
-returns jsonb
-language plpgsql
-immutable
-set search_path = ''
-as $$
+create function private.choice_problem(path text, given text, choices text[]) returns jsonb
+language plpgsql immutable set search_path = '' as $$
 begin
   return case
     when given = any (choices) then '[]'::jsonb
@@ -126,43 +117,37 @@ begin
 end
 $$;
 
-create function private.is_web_url(url text)
-returns boolean
-language plpgsql
-immutable
-set search_path = ''
-as $$
+create function private.is_web_url(url text) returns boolean
+language plpgsql immutable set search_path = '' as $$
 begin
   return char_length(url) <= 2048
     and url !~ '[[:cntrl:][:space:]"<>\\^`{|}]'
-    and url ~ '^(https://([^/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?|http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?)([/?#].*)?$';
+    and url ~ ('^(https://([^/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])'
+      '|http://(localhost|127\.0\.0\.1|\[::1\]))(:[0-9]{1,5})?([/?#].*)?$');
 end
 $$;
 
 comment on function private.is_web_url is
-  'Whether this is an https URL (http on loopback) without credentials, blanks or control characters. URLs are never fetched.';
+  'An https URL (http on loopback) without credentials, blanks or control characters. URLs are '
+  'never fetched.';
 
-create function private.url_host(url text)
-returns text
-language sql
-immutable
-set search_path = ''
+create function private.url_host(url text) returns text
+language sql immutable set search_path = ''
 as $$ select lower(substring(url from '^https?://(\[[^\]]*\]|[^/?#:]+)')) $$;
 
-create function private.url_problems(path text, urls text[])
-returns jsonb
-language plpgsql
-immutable
-set search_path = ''
-as $$
+create function private.url_problems(path text, urls text[]) returns jsonb
+language plpgsql immutable set search_path = '' as $$
 begin
   if cardinality(urls) = 0 then
     return '[]';
   end if;
   return (
-    select case when cardinality(urls) > 10 then private.problem(path, 'must have at most 10 URLs') else '[]'::jsonb end
+    select case when cardinality(urls) > 10 then private.problem(path, 'must have at most 10 URLs')
+      else '[]'::jsonb end
       || coalesce(
-        jsonb_agg(jsonb_build_object('path', path || '.' || place - 1, 'message', 'must be an https:// URL'))
+        jsonb_agg(
+          jsonb_build_object(
+            'path', path || '.' || place - 1, 'message', 'must be an https:// URL'))
           filter (where private.is_web_url(url) is not true),
         '[]'
       )
@@ -171,12 +156,8 @@ begin
 end
 $$;
 
-create function private.url_encoded(part text)
-returns text
-language sql
-immutable
-set search_path = ''
-as $$
+create function private.url_encoded(part text) returns text
+language sql immutable set search_path = '' as $$
   select coalesce(string_agg(
     case
       when letter ~ '^[A-Za-z0-9_.~-]$' then letter
@@ -185,51 +166,36 @@ as $$
   from regexp_split_to_table(part, '') as letter
 $$;
 
-create function private.is_email(address text)
-returns boolean
-language plpgsql
-immutable
-set search_path = ''
-as $$
+create function private.is_email(address text) returns boolean
+language plpgsql immutable set search_path = '' as $$
 begin
   return char_length(address) <= 254
-    and address ~ '^[^[:space:][:cntrl:]@<>(),;:\\"\[\]]+@[^[:space:][:cntrl:]@<>(),;:\\"\[\]]+\.[^[:space:][:cntrl:]@<>(),;:\\"\[\].]+$';
+    and address ~ ('^[^[:space:][:cntrl:]@<>(),;:\\"\[\]]+@[^[:space:][:cntrl:]@<>(),;:\\"\[\]]+'
+      '\.[^[:space:][:cntrl:]@<>(),;:\\"\[\].]+$');
 end
 $$;
 
-create function private.is_uuid(given text)
-returns boolean
-language plpgsql
-immutable
-set search_path = ''
-as $$
+create function private.is_uuid(given text) returns boolean
+language plpgsql immutable set search_path = '' as $$
 begin
   return given ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$';
 end
 $$;
 
 -- RFC 3339 in UTC, whatever the session's time zone.
-create function private.wire_time(moment timestamptz)
-returns text
-language plpgsql
-immutable
-set search_path = ''
-as $$
+create function private.wire_time(moment timestamptz) returns text
+language plpgsql immutable set search_path = '' as $$
 begin
   return to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 end
 $$;
 
-create function private.sha256(given text)
-returns text
-language plpgsql
-immutable
-set search_path = ''
-as $$
+create function private.sha256(given text) returns text
+language plpgsql immutable set search_path = '' as $$
 begin
   return encode(sha256(convert_to(given, 'UTF8')), 'hex');
 end
 $$;
 
 revoke execute on all functions in schema private from public;
-grant execute on function private.wire_time(timestamptz) to authenticated;
+grant execute on function private.wire_time to authenticated;

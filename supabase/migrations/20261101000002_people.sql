@@ -1,6 +1,8 @@
--- People: agents and admins are active rows of support_agents, everybody else who is signed in is a customer.
+-- People: agents and admins are active rows of support_agents, everybody else who is signed in is a
+-- customer.
 --
--- Rights never come from a claim of the token: taking an agent's row away works at once, not when a token expires.
+-- Rights never come from a claim of the token: taking an agent's row away works at once, not when a
+-- token expires.
 
 create table public.support_agents (
   user_id uuid primary key references auth.users (id) on delete cascade,
@@ -15,10 +17,13 @@ create table public.support_agents (
 
 alter table public.support_agents enable row level security;
 
-comment on table public.support_agents is 'Who works the queue. Admins edit it here, under RLS.';
-comment on column public.support_agents.skills is 'Categories that this agent takes; empty means all of them.';
-comment on column public.support_agents.capacity is 'How many tickets that are not yet resolved the agent has room for.';
-comment on column public.support_agents.branch_id is 'A branch-bound agent sees the tickets of that branch only; null sees all.';
+comment on table public.support_agents is 'The staff of the queue. Admins edit it here, under RLS.';
+comment on column public.support_agents.skills is
+  'Categories that this agent takes; empty means all of them.';
+comment on column public.support_agents.capacity is
+  'The number of unresolved tickets that the agent has room for.';
+comment on column public.support_agents.branch_id is
+  'A branch-bound agent sees the tickets of that branch only; null sees all.';
 
 -- The branch a customer belongs to. A ticket takes its branch from here, never from a payload.
 create table public.customer_branches (
@@ -28,16 +33,13 @@ create table public.customer_branches (
 
 alter table public.customer_branches enable row level security;
 
-comment on table public.customer_branches is 'The branch of a customer. No row: a ticket that only agents without a branch see.';
+comment on table public.customer_branches is
+  'The branch of a customer. No row: a ticket that only agents without a branch see.';
 
--- Who is asking. Supabase's anonymous sign-ins have an id but count as nobody.
+-- The caller. Supabase's anonymous sign-ins have an id but count as not signed in.
 
-create function private.caller()
-returns uuid
-language plpgsql
-stable
-set search_path = ''
-as $$
+create function private.caller() returns uuid
+language plpgsql stable set search_path = '' as $$
 declare
   claims jsonb := auth.jwt();
 begin
@@ -45,12 +47,8 @@ begin
 end
 $$;
 
-create function private.require_caller()
-returns uuid
-language plpgsql
-stable
-set search_path = ''
-as $$
+create function private.require_caller() returns uuid
+language plpgsql stable set search_path = '' as $$
 declare
   me uuid := private.caller();
 begin
@@ -61,37 +59,24 @@ begin
 end
 $$;
 
-create function private.is_agent()
-returns boolean
-language plpgsql
-stable
-security definer
-set search_path = ''
-as $$
+create function private.is_agent() returns boolean
+language plpgsql stable security definer set search_path = '' as $$
 begin
   return exists (select from public.support_agents where user_id = private.caller() and active);
 end
 $$;
 
-create function private.is_admin()
-returns boolean
-language plpgsql
-stable
-security definer
-set search_path = ''
-as $$
+create function private.is_admin() returns boolean
+language plpgsql stable security definer set search_path = '' as $$
 begin
-  return exists (select from public.support_agents where user_id = private.caller() and active and role = 'admin');
+  return exists (
+    select from public.support_agents
+    where user_id = private.caller() and active and role = 'admin');
 end
 $$;
 
-create function private.agent_branch()
-returns text
-language plpgsql
-stable
-security definer
-set search_path = ''
-as $$
+create function private.agent_branch() returns text
+language plpgsql stable security definer set search_path = '' as $$
 begin
   return (
     select branch_id from public.support_agents where user_id = private.caller() and active
@@ -99,16 +84,13 @@ begin
 end
 $$;
 
-comment on function private.agent_branch is 'The branch that the calling agent is bound to; null for agents who see every branch.';
+comment on function private.agent_branch is
+  'The branch that the calling agent is bound to; null for agents who see every branch.';
 
--- Our own functions with the secret key, and whoever is on the database itself, where there are no claims at all. Claims
--- without a role are nobody's.
-create function private.is_service()
-returns boolean
-language plpgsql
-stable
-set search_path = ''
-as $$
+-- The service: functions with the secret key, and direct database sessions, which have no claims.
+-- Claims without a role are refused.
+create function private.is_service() returns boolean
+language plpgsql stable set search_path = '' as $$
 declare
   claims jsonb := auth.jwt();
 begin
@@ -116,12 +98,8 @@ begin
 end
 $$;
 
-create function private.require_agent()
-returns void
-language plpgsql
-stable
-set search_path = ''
-as $$
+create function private.require_agent() returns void
+language plpgsql stable set search_path = '' as $$
 begin
   perform private.require_caller();
   if not private.is_agent() then
@@ -130,12 +108,8 @@ begin
 end
 $$;
 
-create function private.require_admin()
-returns void
-language plpgsql
-stable
-set search_path = ''
-as $$
+create function private.require_admin() returns void
+language plpgsql stable set search_path = '' as $$
 begin
   perform private.require_caller();
   if not private.is_admin() then
@@ -144,12 +118,8 @@ begin
 end
 $$;
 
-create function private.require_service()
-returns void
-language plpgsql
-stable
-set search_path = ''
-as $$
+create function private.require_service() returns void
+language plpgsql stable set search_path = '' as $$
 begin
   if not private.is_service() then
     perform private.fail('SD403', 'Only the service may do this.');
@@ -168,8 +138,10 @@ create policy delete_as_admin on public.support_agents for delete to authenticat
 
 revoke all on public.support_agents from public, anon, authenticated, service_role;
 grant select, delete on public.support_agents to authenticated;
-grant insert (user_id, role, display_name, active, skills, capacity, branch_id) on public.support_agents to authenticated;
-grant update (role, display_name, active, skills, capacity, branch_id) on public.support_agents to authenticated;
+grant insert (user_id, role, display_name, active, skills, capacity, branch_id)
+  on public.support_agents to authenticated;
+grant update (role, display_name, active, skills, capacity, branch_id)
+  on public.support_agents to authenticated;
 grant select on public.support_agents to service_role;
 
 create policy select_own_or_as_agent on public.customer_branches for select to authenticated
@@ -183,11 +155,12 @@ create policy delete_as_admin on public.customer_branches for delete to authenti
 
 revoke all on public.customer_branches from public, anon, authenticated, service_role;
 grant select, delete on public.customer_branches to authenticated;
-grant insert (customer_id, branch_id), update (branch_id) on public.customer_branches to authenticated;
+grant insert (customer_id, branch_id), update (branch_id)
+  on public.customer_branches to authenticated;
 grant select on public.customer_branches to service_role;
 
 revoke execute on all functions in schema private from public;
 grant execute on function
-  private.caller(), private.require_caller(), private.is_agent(), private.is_admin(), private.agent_branch(),
-  private.fail(text, text, jsonb)
+  private.caller, private.require_caller, private.is_agent, private.is_admin, private.agent_branch,
+  private.fail
 to anon, authenticated, service_role;

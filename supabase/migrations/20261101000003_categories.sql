@@ -1,4 +1,4 @@
--- Categories: what a ticket is about. Data, not code: admins add, rename and retire them in the table.
+-- Categories of tickets. They are data, not code: admins add, rename and retire them in the table.
 
 create table public.ticket_categories (
   slug text primary key check (slug ~ '^[a-z][a-z0-9_]{0,49}$'),
@@ -14,13 +14,19 @@ create table public.ticket_categories (
 
 alter table public.ticket_categories enable row level security;
 
-comment on table public.ticket_categories is 'What a ticket may be about. A retired category keeps its tickets and takes no new ones.';
-comment on column public.ticket_categories.auto_assign is 'Whether a new ticket goes to the least loaded agent with the skill.';
-comment on column public.ticket_categories.linear_team is 'The key of the Linear team that gets an issue for every ticket; null: none.';
-comment on column public.ticket_categories.linear_label is 'The label of those issues; made in Linear when it is missing there.';
-comment on column public.ticket_categories.linear_follows is 'Whether replies and changes of status follow to the issue.';
+comment on table public.ticket_categories is
+  'The subjects of tickets. A retired category keeps its tickets and takes no new ones.';
+comment on column public.ticket_categories.auto_assign is
+  'New tickets go to the least loaded agent with the skill.';
+comment on column public.ticket_categories.linear_team is
+  'The key of the Linear team that gets an issue for every ticket; null: none.';
+comment on column public.ticket_categories.linear_label is
+  'The label of those issues; made in Linear when it is missing there.';
+comment on column public.ticket_categories.linear_follows is
+  'Replies and changes of status follow to the issue.';
 
-create policy select_active_or_as_agent on public.ticket_categories for select to anon, authenticated
+create policy select_active_or_as_agent
+  on public.ticket_categories for select to anon, authenticated
   using (is_active or (select private.is_agent()));
 create policy insert_as_admin on public.ticket_categories for insert to authenticated
   with check ((select private.is_admin()));
@@ -32,8 +38,12 @@ create policy delete_as_admin on public.ticket_categories for delete to authenti
 revoke all on public.ticket_categories from public, anon, authenticated, service_role;
 grant select (slug, name, description, position, is_active) on public.ticket_categories to anon;
 grant select, delete on public.ticket_categories to authenticated;
-grant insert (slug, name, description, position, is_active, auto_assign, linear_team, linear_label, linear_follows),
-  update (name, description, position, is_active, auto_assign, linear_team, linear_label, linear_follows)
+grant insert (
+    slug, name, description, position, is_active, auto_assign, linear_team, linear_label,
+    linear_follows),
+  update (
+    name, description, position, is_active, auto_assign, linear_team, linear_label,
+    linear_follows)
   on public.ticket_categories to authenticated;
 grant select on public.ticket_categories to service_role;
 
@@ -56,7 +66,7 @@ insert into public.ticket_categories (slug, name, description, position) values
   ('feature_question', 'Feature question', 'How something is done.', 160),
   ('other', 'Other', 'Everything else.', 990);
 
--- What a kind of report is filed under when the person names no category.
+-- The category of a report that names none, by issue type.
 create table private.issue_types (
   issue_type text primary key,
   default_category text not null references public.ticket_categories (slug) on update cascade
@@ -73,18 +83,16 @@ insert into private.issue_types (issue_type, default_category) values
   ('ai_transfer', 'other'),
   ('webhook', 'other');
 
-create function private.category_problem(path text, given text)
-returns jsonb
-language plpgsql
-stable
-set search_path = ''
-as $$
+create function private.category_problem(path text, given text) returns jsonb
+language plpgsql stable set search_path = '' as $$
 begin
   return (
     select case
-      when exists (select from public.ticket_categories where slug = given and is_active) then '[]'::jsonb
+      when exists (select from public.ticket_categories where slug = given and is_active)
+        then '[]'::jsonb
       else private.problem(path, 'must be one of ' || (
-        select string_agg(slug, ', ' order by position, slug) from public.ticket_categories where is_active
+        select string_agg(slug, ', ' order by position, slug) from public.ticket_categories
+        where is_active
       ))
     end
   );
@@ -92,12 +100,8 @@ end
 $$;
 
 -- An agent's skills name categories, so that automatic assignment cannot miss for a typing error.
-create function private.check_skills()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.check_skills() returns trigger
+language plpgsql security definer set search_path = '' as $$
 declare
   unknown text;
 begin
@@ -115,21 +119,18 @@ $$;
 create trigger agents_10_check_skills before insert or update of skills on public.support_agents
   for each row execute function private.check_skills();
 
-create function public.list_categories()
-returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
-as $$
+create function public.list_categories() returns jsonb
+language sql stable security invoker set search_path = '' as $$
   select jsonb_build_object('categories', coalesce(jsonb_agg(
-    jsonb_build_object('category', slug, 'name', name, 'description', description) order by position, slug), '[]'))
+    jsonb_build_object('category', slug, 'name', name, 'description', description)
+      order by position, slug), '[]'))
   from public.ticket_categories
   where is_active
 $$;
 
-comment on function public.list_categories is 'Active categories in their order: {categories: [{category, name, description}]}.';
+comment on function public.list_categories is
+  'Active categories in their order: {categories: [{category, name, description}]}.';
 
 revoke execute on all functions in schema private from public;
-revoke all on function public.list_categories() from public, anon, authenticated, service_role;
-grant execute on function public.list_categories() to anon, authenticated;
+revoke all on function public.list_categories from public, anon, authenticated, service_role;
+grant execute on function public.list_categories to anon, authenticated;

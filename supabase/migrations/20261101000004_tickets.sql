@@ -1,14 +1,109 @@
--- Tickets: the row, its number, its life and who may see it.
+-- Tickets: the row, its number, its lifecycle and access to it.
 --
--- Statuses and the like are text with CHECKs, not enum types: `=` on text is leakproof, so an index serves it under RLS.
+-- Statuses are text with CHECKs, not enum types: `=` on text is leakproof, so an index serves it
+-- under RLS.
+--
+-- The triggers of all tables. Those of one event fire in the order of their names, hence the
+-- numbers. Those of each row fire before those of the statement.
+--
+--   on support_tickets
+--     tickets_05_assign                 before insert                     row        assignment
+--     tickets_10_stamp                  before update                     row        tickets
+--     tickets_20_record_created         after insert                      row        events
+--     tickets_30_index                  after insert                      row        conversation
+--     tickets_40_start_clocks           after insert                      row        sla
+--     tickets_50_notify                 after insert                      row        notifications
+--     tickets_55_notify_assignment      after insert                      row        notifications
+--     tickets_60_forward                after insert                      row        linear
+--     tickets_60_reply                  after insert                      statement  answering
+--     tickets_20_forget_requester       after update                      row        events
+--     tickets_40_move_clocks            after update                      row        sla
+--     tickets_50_notify_change          after update                      row        notifications
+--     tickets_60_forward_recategorised  after update                      row        linear
+--     tickets_60_forward_status         after update                      row        linear
+--     tickets_20_record_changed         after update                      statement  events
+--   on ticket_messages
+--     messages_30_index                 after insert                      row        conversation
+--     messages_50_notify                after insert                      row        notifications
+--     messages_60_forward               after insert                      row        linear
+--   on escalation_requests
+--     escalations_50_notify             after insert or update            row        notifications
+--   on business_calendars
+--     calendars_10_check                before insert or update           row        calendars
+--     calendars_20_begin_revision       after insert or update or delete  statement  sla
+--   on reply_templates
+--     templates_10_check_use            after update                      row        templates
+--   on sla_policies
+--     policies_20_begin_revision        after insert or update or delete  statement  sla
+--   on support_agents
+--     agents_10_check_skills            before insert or update           row        categories
+--   on ticket_categories
+--     categories_10_check_reply         after insert or update            row        templates
+
+-- The meaning of each status. CHECKs, indexes and hot paths repeat the names; a test holds them to
+-- this table. `linear_state` is the state type that the issue should have. Any of `linear_states`
+-- will do, since engineers sort their work among triage, backlog and unstarted.
+create table private.statuses (
+  status text primary key,
+  position integer not null unique,
+  is_running boolean not null,
+  is_settled boolean not null,
+  linear_state text not null,
+  linear_states text[] not null check (linear_state = any (linear_states))
+);
+
+insert into private.statuses values
+  ('open', 1, true, false, 'unstarted', '{triage,backlog,unstarted}'),
+  ('in_progress', 2, true, false, 'started', '{started}'),
+  ('waiting_on_customer', 3, false, false, 'unstarted', '{triage,backlog,unstarted,started}'),
+  ('resolved', 4, false, true, 'completed', '{completed}'),
+  ('closed', 5, false, true, 'completed', '{completed,canceled,duplicate}');
+
+comment on table private.statuses is 'The meaning of each status, once.';
+comment on column private.statuses.is_running is 'The resolution clock runs.';
+comment on column private.statuses.is_settled is 'The ticket needs no more work.';
+
+create table private.priorities (
+  priority text primary key,
+  position integer not null unique
+);
+
+insert into private.priorities values ('low', 1), ('medium', 2), ('high', 3), ('urgent', 4);
+
+comment on table private.priorities is 'The priorities of tickets, lowest first.';
+
+create function private.priority_rank(priority text) returns integer
+language plpgsql stable set search_path = '' as $$
+begin
+  return (select p.position from private.priorities p where p.priority = priority_rank.priority);
+end
+$$;
+
+create function private.status_problem(path text, given text) returns jsonb
+language plpgsql stable set search_path = '' as $$
+begin
+  return private.choice_problem(
+    path, given, array(select s.status from private.statuses s order by s.position));
+end
+$$;
+
+create function private.priority_problem(
+  path text, given text, lowest integer default 1
+) returns jsonb
+language plpgsql stable set search_path = '' as $$
+begin
+  return private.choice_problem(path, given, array(
+    select p.priority from private.priorities p where p.position >= lowest order by p.position));
+end
+$$;
+
+comment on function private.priority_problem is
+  '`lowest` is the rank of the lowest priority that may be chosen.';
 
 create sequence private.ticket_numbers;
 
-create function private.next_ticket_number()
-returns text
-language plpgsql
-set search_path = ''
-as $$
+create function private.next_ticket_number() returns text
+language plpgsql set search_path = '' as $$
 begin
   return (
     select 'SUP-' || case when n < 100000 then lpad(n::text, 5, '0') else n::text end
@@ -24,10 +119,12 @@ create table public.support_tickets (
   requester_name text check (char_length(requester_name) between 1 and 200),
   requester_email text check (private.is_email(requester_email)),
   issue_type text not null
-    check (issue_type in ('chatbot', 'other', 'bug', 'support', 'contact', 'ai_transfer', 'webhook')),
+    check (issue_type in (
+      'chatbot', 'other', 'bug', 'support', 'contact', 'ai_transfer', 'webhook')),
   category text not null references public.ticket_categories (slug) on update cascade,
   subject text not null check (char_length(subject) between 1 and 255 and subject ~ '\S'),
-  description text not null check (char_length(description) between 1 and 20000 and description ~ '\S'),
+  description text not null check (
+    char_length(description) between 1 and 20000 and description ~ '\S'),
   priority text not null default 'medium' check (priority in ('low', 'medium', 'high', 'urgent')),
   status text not null default 'open'
     check (status in ('open', 'in_progress', 'waiting_on_customer', 'resolved', 'closed')),
@@ -51,20 +148,29 @@ create table public.support_tickets (
 
 alter table public.support_tickets enable row level security;
 
-comment on table public.support_tickets is 'One row per ticket. Clients read it under RLS and change it through RPCs only.';
-comment on column public.support_tickets.customer_id is 'The signed-in requester; null for an anonymous or a deleted one.';
+comment on table public.support_tickets is
+  'One row per ticket. Clients read it under RLS and change it through RPCs only.';
+comment on column public.support_tickets.customer_id is
+  'The signed-in requester; null for an anonymous or a deleted one.';
 comment on column public.support_tickets.requester_email is
-  'As verified by Auth for signed-in people; what an anonymous form said otherwise.';
-comment on column public.support_tickets.context is 'What is special to the issue type, and links such as order_id.';
-comment on column public.support_tickets.version is 'Moves with what agents edit, not with replies or sweeps.';
-comment on column public.support_tickets.first_responded_at is 'The first public reply of a human agent.';
-comment on column public.support_tickets.last_response_at is 'The last public message of anybody.';
+  'The address that Auth has verified, or the unverified one of an anonymous form.';
+comment on column public.support_tickets.context is
+  'Fields of the issue type, and links such as order_id.';
+comment on column public.support_tickets.version is
+  'Grows with edits of agents, not with replies or sweeps.';
+comment on column public.support_tickets.first_responded_at is
+  'The first public reply of a human agent.';
+comment on column public.support_tickets.last_response_at is
+  'The last public message of any author.';
 
--- Every list is newest first inside one filter, so each index ends in (created_at, id), the keyset. Each knows what is deleted,
--- so that a count reads the index alone; those of foreign keys have to hold the deleted tickets too.
-create index support_tickets_customer on public.support_tickets (customer_id, created_at desc, id desc)
+-- Every list is newest first within one filter, so each index ends in (created_at, id), the keyset.
+-- Each index knows deleted tickets, so that a count reads the index alone. Indexes of foreign keys
+-- must also hold deleted tickets.
+create index support_tickets_customer
+  on public.support_tickets (customer_id, created_at desc, id desc)
   include (deleted_at);
-create index support_tickets_assigned on public.support_tickets (assigned_to, created_at desc, id desc)
+create index support_tickets_assigned
+  on public.support_tickets (assigned_to, created_at desc, id desc)
   include (deleted_at);
 create index support_tickets_category on public.support_tickets (category, created_at desc, id desc)
   include (deleted_at);
@@ -72,8 +178,10 @@ create index support_tickets_status on public.support_tickets (status, created_a
   where deleted_at is null;
 create index support_tickets_priority on public.support_tickets (priority, created_at desc, id desc)
   where deleted_at is null;
-create index support_tickets_created on public.support_tickets (created_at desc, id desc) where deleted_at is null;
-create index support_tickets_updated on public.support_tickets (updated_at desc, id desc) where deleted_at is null;
+create index support_tickets_created on public.support_tickets (created_at desc, id desc)
+  where deleted_at is null;
+create index support_tickets_updated on public.support_tickets (updated_at desc, id desc)
+  where deleted_at is null;
 create index support_tickets_branch on public.support_tickets (branch_id, created_at desc, id desc)
   where branch_id is not null and deleted_at is null;
 create index support_tickets_escalated on public.support_tickets (created_at desc, id desc)
@@ -94,7 +202,7 @@ create policy select_own_or_as_agent on public.support_tickets for select to aut
 revoke all on public.support_tickets from public, anon, authenticated, service_role;
 grant select on public.support_tickets to authenticated, service_role;
 
--- The life of a ticket, as data.
+-- The lifecycle of a ticket, as data.
 create table private.status_transitions (
   from_status text not null,
   to_status text not null,
@@ -102,21 +210,21 @@ create table private.status_transitions (
 );
 
 insert into private.status_transitions (from_status, to_status) values
-  ('open', 'in_progress'), ('open', 'waiting_on_customer'), ('open', 'resolved'), ('open', 'closed'),
-  ('in_progress', 'waiting_on_customer'), ('in_progress', 'resolved'), ('in_progress', 'closed'), ('in_progress', 'open'),
-  ('waiting_on_customer', 'in_progress'), ('waiting_on_customer', 'resolved'), ('waiting_on_customer', 'closed'),
+  ('open', 'in_progress'), ('open', 'waiting_on_customer'),
+  ('open', 'resolved'), ('open', 'closed'),
+  ('in_progress', 'waiting_on_customer'), ('in_progress', 'open'),
+  ('in_progress', 'resolved'), ('in_progress', 'closed'),
+  ('waiting_on_customer', 'in_progress'),
+  ('waiting_on_customer', 'resolved'), ('waiting_on_customer', 'closed'),
   ('resolved', 'closed'), ('resolved', 'open'),
   ('closed', 'open');
 
-create function private.require_transition(old_status text, new_status text)
-returns void
-language plpgsql
-stable
-set search_path = ''
-as $$
+create function private.require_transition(old_status text, new_status text) returns void
+language plpgsql stable set search_path = '' as $$
 declare
   allowed text[] := array(
-    select to_status from private.status_transitions where from_status = old_status order by to_status
+    select to_status from private.status_transitions where from_status = old_status
+    order by to_status
   );
 begin
   if new_status <> all (allowed) then
@@ -130,18 +238,17 @@ begin
 end
 $$;
 
--- Times that follow from what changed are kept here, so that no writer can forget them.
-create function private.stamp_ticket()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
+-- Timestamps that follow from a change are set here, so that no writer can forget them.
+create function private.stamp_ticket() returns trigger
+language plpgsql security definer set search_path = '' as $$
 begin
   new.updated_at := now();
   if new.status <> old.status then
     perform private.require_transition(old.status, new.status);
-    new.resolved_at := case new.status when 'resolved' then now() when 'closed' then old.resolved_at end;
+    new.resolved_at := case new.status
+      when 'resolved' then now()
+      when 'closed' then old.resolved_at
+    end;
     new.closed_at := case new.status when 'closed' then now() end;
   end if;
   if new.assigned_to is distinct from old.assigned_to then
@@ -163,26 +270,22 @@ $$;
 create trigger tickets_10_stamp before update on public.support_tickets
   for each row when (old is distinct from new) execute function private.stamp_ticket();
 
--- Finding one ticket, and what the caller is to it.
+-- Finding one ticket, and the role of the caller on it.
 
-create function private.find_ticket(ref text)
-returns public.support_tickets
-language plpgsql
-stable
-security definer
-set search_path = ''
-as $$
+create function private.find_ticket(ref text) returns public.support_tickets
+language plpgsql stable security definer set search_path = '' as $$
 declare
-  found_ticket public.support_tickets;
+  t public.support_tickets;
 begin
   -- One look-up for each kind of reference: a CASE over both columns fits neither index.
   if private.is_uuid(ref) then
-    select t.* into found_ticket from public.support_tickets t where t.id = ref::uuid and t.deleted_at is null;
+    select s.* into t from public.support_tickets s
+    where s.id = ref::uuid and s.deleted_at is null;
   else
-    select t.* into found_ticket from public.support_tickets t
-    where t.ticket_number = upper(ref) and t.deleted_at is null;
+    select s.* into t from public.support_tickets s
+    where s.ticket_number = upper(ref) and s.deleted_at is null;
   end if;
-  return found_ticket;
+  return t;
 end
 $$;
 
@@ -192,85 +295,76 @@ create table private.ticket_tokens (
   token_sha256 text not null
 );
 
-create function private.token_opens(ticket public.support_tickets, token text)
-returns boolean
-language plpgsql
-stable
-security definer
-set search_path = ''
-as $$
+create function private.token_opens(t public.support_tickets, token text) returns boolean
+language plpgsql stable security definer set search_path = '' as $$
 begin
   return token is not null
     and exists (
-      select from private.ticket_tokens k where k.ticket_id = ticket.id and k.token_sha256 = private.sha256(token)
+      select from private.ticket_tokens k
+      where k.ticket_id = t.id and k.token_sha256 = private.sha256(token)
     )
     and (
-      ticket.closed_at is null
-      or ticket.closed_at > now() - make_interval(days => (private.setting('ticket_token_days') #>> '{}')::integer)
+      t.closed_at is null
+      or t.closed_at > now() - make_interval(
+        days => (private.setting('ticket_token_days') #>> '{}')::integer)
     );
 end
 $$;
 
-create function private.role_on(ticket public.support_tickets, token text default null)
-returns text
-language plpgsql
-stable
-security definer
-set search_path = ''
-as $$
+create function private.role_on(t public.support_tickets, token text default null) returns text
+language plpgsql stable security definer set search_path = '' as $$
 begin
   return case
-    when private.is_agent() and (private.agent_branch() is null or ticket.branch_id = private.agent_branch()) then 'agent'
-    when ticket.customer_id = private.caller() or private.token_opens(ticket, token) then 'customer'
+    when private.is_agent()
+      and (private.agent_branch() is null or t.branch_id = private.agent_branch())
+      then 'agent'
+    when t.customer_id = private.caller() or private.token_opens(t, token) then 'customer'
   end;
 end
 $$;
 
-comment on function private.role_on is 'What the caller is to the ticket: agent, customer, or null for nobody.';
+comment on function private.role_on is
+  'The role of the caller on the ticket: agent, customer, or null.';
 
--- The ticket that a caller may see, locked when it is about to change; SD404 otherwise, whether it exists or not. No
--- lock of a ticket is stronger than that of an update: the check of a foreign key need not wait for it, and so senders of
--- the outbox never wait for somebody who waits for them.
-create function private.require_ticket(ref text, token text default null, for_change boolean default false)
-returns public.support_tickets
-language plpgsql
-security definer
-set search_path = ''
-as $$
+-- Returns the ticket that a caller may see, locked if `for_change`; SD404 otherwise, whether it
+-- exists or not. The lock is FOR NO KEY UPDATE: foreign-key checks do not block on it. So the
+-- outbox's senders cannot deadlock with an editing agent.
+create function private.require_ticket(
+  ref text, token text default null, for_change boolean default false
+) returns public.support_tickets
+language plpgsql security definer set search_path = '' as $$
 declare
-  ticket public.support_tickets;
+  t public.support_tickets;
 begin
   if token is null then
     perform private.require_caller();
   end if;
-  ticket := private.find_ticket(ref);
-  if for_change and ticket.id is not null then
-    select t.* into ticket from public.support_tickets t where t.id = ticket.id and t.deleted_at is null
+  t := private.find_ticket(ref);
+  if for_change and t.id is not null then
+    select s.* into t from public.support_tickets s
+    where s.id = t.id and s.deleted_at is null
     for no key update;
   end if;
-  if ticket.id is null or private.role_on(ticket, token) is null then
+  if t.id is null or private.role_on(t, token) is null then
     perform private.fail('SD404', 'There is no such ticket.');
   end if;
-  return ticket;
+  return t;
 end
 $$;
 
 -- A ticket as it goes over the wire in lists.
-create function private.ticket_summary(t public.support_tickets)
-returns jsonb
-language plpgsql
-stable
-set search_path = ''
-as $$
+create function private.ticket_summary(t public.support_tickets) returns jsonb
+language plpgsql stable set search_path = '' as $$
 begin
   return jsonb_build_object(
-    'ticket_id', t.id, 'ticket_number', t.ticket_number, 'issue_type', t.issue_type, 'category', t.category,
-    'subject', t.subject, 'status', t.status, 'priority', t.priority, 'assigned_to', t.assigned_to,
-    'escalated', t.escalated, 'created_at', private.wire_time(t.created_at),
-    'updated_at', private.wire_time(t.updated_at), 'last_response_at', private.wire_time(t.last_response_at)
+    'ticket_id', t.id, 'ticket_number', t.ticket_number, 'issue_type', t.issue_type,
+    'category', t.category, 'subject', t.subject, 'status', t.status, 'priority', t.priority,
+    'assigned_to', t.assigned_to, 'escalated', t.escalated,
+    'created_at', private.wire_time(t.created_at), 'updated_at', private.wire_time(t.updated_at),
+    'last_response_at', private.wire_time(t.last_response_at)
   );
 end
 $$;
 
 revoke execute on all functions in schema private from public;
-grant execute on function private.ticket_summary(public.support_tickets) to authenticated;
+grant execute on function private.ticket_summary to authenticated;

@@ -18,14 +18,19 @@ create index ticket_messages_ticket on public.ticket_messages (ticket_id, create
 
 alter table public.ticket_messages enable row level security;
 
-comment on table public.ticket_messages is 'Replies, internal notes and what the system says. Internal ones are for agents only.';
+comment on table public.ticket_messages is
+  'Replies, internal notes and messages of the system. Internal ones are for agents only.';
 comment on column public.ticket_messages.author_id is
-  'No foreign key: a deleted agent''s replies keep their author, a deleted customer is taken out by the ticket''s trigger.';
+  'No foreign key: a deleted agent''s replies keep their author; the ticket''s trigger removes a '
+  'deleted customer.';
 comment on column public.ticket_messages.transcript_place is
-  'For what was said before there was a ticket: where in that conversation, from 1. It is no reply, and nobody is told of it.';
-comment on column public.ticket_messages.said_at is 'When it was said, as far as the system that brought the conversation knows.';
+  'The place, from 1, of a message that precedes the ticket. It is not a reply and notifies no '
+  'one.';
+comment on column public.ticket_messages.said_at is
+  'The time of a message that precedes the ticket, if known.';
 
--- RLS of support_tickets applies inside the subquery, so whoever sees the ticket sees its public messages.
+-- RLS of support_tickets applies inside the subquery: access to a ticket includes its public
+-- messages.
 create policy select_with_ticket on public.ticket_messages for select to authenticated
   using (
     (not is_internal or (select private.is_agent()))
@@ -49,8 +54,10 @@ create index ticket_attachments_message on public.ticket_attachments (message_id
 
 alter table public.ticket_attachments enable row level security;
 
-comment on table public.ticket_attachments is 'URLs of files that came with a ticket or a message. They are never fetched.';
-comment on column public.ticket_attachments.message_id is 'Null for what came with the ticket itself.';
+comment on table public.ticket_attachments is
+  'URLs of files that came with a ticket or a message. They are never fetched.';
+comment on column public.ticket_attachments.message_id is
+  'Null for attachments of the ticket itself.';
 comment on column public.ticket_attachments.is_internal is 'As the message it belongs to.';
 
 create policy select_with_ticket on public.ticket_attachments for select to authenticated
@@ -71,7 +78,8 @@ create table public.ticket_ratings (
 
 alter table public.ticket_ratings enable row level security;
 
-comment on table public.ticket_ratings is 'What the customer thought of it (CSAT). The latest rating of a ticket counts.';
+comment on table public.ticket_ratings is
+  'The customer''s satisfaction (CSAT). The latest rating of a ticket counts.';
 
 create policy select_with_ticket on public.ticket_ratings for select to authenticated
   using (exists (select from public.support_tickets t where t.id = ticket_id));
@@ -79,86 +87,65 @@ create policy select_with_ticket on public.ticket_ratings for select to authenti
 revoke all on public.ticket_ratings from public, anon, authenticated, service_role;
 grant select on public.ticket_ratings to authenticated, service_role;
 
--- What full-text search looks into: number, subject, description and public messages, never an internal note. A narrow
--- table beside the tickets, so that a reply does not rewrite a wide row.
+-- The text that full-text search reads: number, subject, description and public messages, never an
+-- internal note. A narrow table beside the tickets, so that a reply does not rewrite a wide row.
 create table private.ticket_search (
   ticket_id uuid primary key references public.support_tickets (id) on delete cascade,
   created_at timestamptz not null,
   words tsvector not null
 );
 
--- Every search reads through what is not merged into the index yet, so that is kept short.
-create index ticket_search_words on private.ticket_search using gin (words) with (gin_pending_list_limit = 256);
+-- Every search reads the pending list of the index sequentially, so the list is kept short.
+create index ticket_search_words on private.ticket_search using gin (words)
+  with (gin_pending_list_limit = 256);
 
--- Beside people's words there are marks: whose ticket it is, of which branch, and when it was filed. So the index by itself
--- answers "this word, of this customer" or "this word, in these days", at the cost of the smaller of the two. A mark begins
+-- Besides words, the vector holds marks: the customer, the branch and the time of filing. So one
+-- index answers “this word, of this customer” at the cost of the rarer of the two. A mark begins
 -- with a blank, as no word of a text does.
-create function private.customer_mark(customer_id uuid)
-returns text
-language plpgsql
-immutable
-set search_path = ''
-as $$
+create function private.customer_mark(customer_id uuid) returns text
+language plpgsql immutable set search_path = '' as $$
 begin
   return ' c' || customer_id;
 end
 $$;
 
-create function private.branch_mark(branch_id text)
-returns text
-language plpgsql
-immutable
-set search_path = ''
-as $$
+create function private.branch_mark(branch_id text) returns text
+language plpgsql immutable set search_path = '' as $$
 begin
   return ' b' || private.sha256(branch_id);
 end
 $$;
 
--- Time in units of 1024 seconds is six hexadecimal digits, of which the first few name a longer stretch.
-create function private.time_unit(moment timestamptz)
-returns bigint
-language plpgsql
-immutable
-set search_path = ''
-as $$
+-- Time in units of 1024 seconds is six hexadecimal digits, of which the first few name a longer
+-- stretch.
+create function private.time_unit(moment timestamptz) returns bigint
+language plpgsql immutable set search_path = '' as $$
 begin
   return greatest(0, floor(extract(epoch from moment) / 1024));
 end
 $$;
 
-create function private.time_mark(unit bigint, digits integer default 6)
-returns text
-language plpgsql
-immutable
-set search_path = ''
-as $$
+create function private.time_mark(unit bigint, digits integer default 6) returns text
+language plpgsql immutable set search_path = '' as $$
 begin
   return ' t' || lpad(to_hex(unit), digits, '0');
 end
 $$;
 
-create function private.ticket_words(t public.support_tickets)
-returns tsvector
-language plpgsql
-immutable
-set search_path = ''
-as $$
+create function private.ticket_words(t public.support_tickets) returns tsvector
+language plpgsql immutable set search_path = '' as $$
 begin
   return setweight(to_tsvector('pg_catalog.english', t.subject), 'A')
     || setweight(to_tsvector('pg_catalog.english', t.description), 'B')
     || array_to_tsvector(array_remove(array[
-      private.customer_mark(t.customer_id), private.branch_mark(t.branch_id), private.time_mark(private.time_unit(t.created_at))
+      private.customer_mark(t.customer_id), private.branch_mark(t.branch_id),
+      private.time_mark(private.time_unit(t.created_at))
     ], null));
 end
 $$;
 
-create function private.index_ticket()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.index_ticket() returns trigger
+language plpgsql security definer set search_path = '' as $$
 begin
   insert into private.ticket_search (ticket_id, created_at, words)
   values (new.id, new.created_at, private.ticket_words(new));
@@ -169,14 +156,10 @@ $$;
 create trigger tickets_30_index after insert on public.support_tickets
   for each row execute function private.index_ticket();
 
--- Adds a text to what finds a ticket. A tsvector holds at most 1 MB, and neither its number of words nor its stored size
--- tells beforehand whether another text fits: one that does not is left out, and the write it came with goes through.
-create function private.index_text(ticket_id uuid, body text)
-returns void
-language plpgsql
-security definer
-set search_path = ''
-as $$
+-- Adds a text to the search vector of a ticket. A tsvector holds at most 1 MB, and its size cannot
+-- be predicted. A text that does not fit is left out, and its write succeeds.
+create function private.index_text(ticket_id uuid, body text) returns void
+language plpgsql security definer set search_path = '' as $$
 begin
   update private.ticket_search s
   set words = s.words || to_tsvector('pg_catalog.english', body)
@@ -186,12 +169,8 @@ exception when program_limit_exceeded then
 end
 $$;
 
-create function private.index_message()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.index_message() returns trigger
+language plpgsql security definer set search_path = '' as $$
 begin
   perform private.index_text(new.ticket_id, new.body);
   return null;
@@ -200,6 +179,7 @@ $$;
 
 -- A transcript comes whole and is indexed whole.
 create trigger messages_30_index after insert on public.ticket_messages
-  for each row when (not new.is_internal and new.transcript_place is null) execute function private.index_message();
+  for each row when (not new.is_internal and new.transcript_place is null)
+    execute function private.index_message();
 
 revoke execute on all functions in schema private from public;

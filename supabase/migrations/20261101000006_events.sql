@@ -1,7 +1,16 @@
--- Events: everything that happened to a ticket, complete and replayable.
+-- Events: the complete, replayable history of a ticket.
 --
--- A trigger writes them, so a change through any door leaves its event, in the transaction of the change. `changes` holds
--- {column: [old, new]}; replaying a ticket's events in order of seq gives its row.
+-- A trigger writes them, so every change leaves its event, in its own transaction. `changes` holds
+-- {column: [old, new]}; replaying the events of a ticket in order of seq yields its row.
+--
+-- Flags of a transaction, set with set_config(…, is_local => true) and cleared by their writer:
+--
+--   supadesk.actor  the actor of events, instead of the caller's role
+--     read by    actor_on, reply_automatically
+--     written by reply_automatically, change_ticket, sweep, apply_linear
+--   supadesk.quiet  'on': no mail to the requester of a changed ticket
+--     read by    is_quiet
+--     written by change_ticket
 
 create table public.ticket_events (
   ticket_id uuid not null references public.support_tickets (id) on delete cascade,
@@ -17,23 +26,20 @@ create table public.ticket_events (
 alter table public.ticket_events enable row level security;
 
 comment on table public.ticket_events is
-  'For agents. A customer''s timeline is cut from it by get_ticket, which leaves out notes and who is assigned.';
-comment on column public.ticket_events.changes is '{column: [old, new]}; for "rated" {"rating": [null, 4]}; empty for "noted".';
+  'For agents. get_ticket derives a customer''s timeline, without notes and assignments.';
+comment on column public.ticket_events.changes is
+  '{column: [old, new]}; for "rated" {"rating": [null, 4]}; empty for "noted".';
 
 create policy select_as_agent on public.ticket_events for select to authenticated
-  using ((select private.is_agent()) and exists (select from public.support_tickets t where t.id = ticket_id));
+  using ((select private.is_agent())
+    and exists (select from public.support_tickets t where t.id = ticket_id));
 
 revoke all on public.ticket_events from public, anon, authenticated, service_role;
 grant select on public.ticket_events to authenticated, service_role;
 
--- Who is acting on a ticket. A function that acts for the system says so for its transaction.
-create function private.actor_on(customer_id uuid)
-returns text
-language plpgsql
-stable
-security definer
-set search_path = ''
-as $$
+-- The actor of an event: the session flag if it is set, else derived from the claims.
+create function private.actor_on(customer_id uuid) returns text
+language plpgsql stable security definer set search_path = '' as $$
 begin
   return coalesce(
     nullif(current_setting('supadesk.actor', true), ''),
@@ -47,12 +53,8 @@ begin
 end
 $$;
 
-create function private.event_type(changes jsonb)
-returns text
-language plpgsql
-immutable
-set search_path = ''
-as $$
+create function private.event_type(changes jsonb) returns text
+language plpgsql immutable set search_path = '' as $$
 begin
   return case
     when changes ? 'ticket_number' then 'created'
@@ -68,25 +70,21 @@ begin
 end
 $$;
 
--- The row of the ticket is locked by whoever writes an event, so seq has no gaps and no ties.
-create function private.record_event(ticket uuid, kind text, actor text, changes jsonb default '{}')
-returns void
-language sql
-security definer
-set search_path = ''
-as $$
+-- The writer of an event holds the lock of the ticket's row, so seq has no gaps and no ties.
+create function private.record_event(
+  ticket_id uuid, kind text, actor text, changes jsonb default '{}'
+) returns void
+language sql security definer set search_path = '' as $$
   insert into public.ticket_events (ticket_id, seq, type, actor, actor_id, changes)
-  select record_event.ticket,
-    coalesce((select max(e.seq) from public.ticket_events e where e.ticket_id = record_event.ticket), 0) + 1,
+  select record_event.ticket_id,
+    coalesce(
+      (select max(e.seq) from public.ticket_events e where e.ticket_id = record_event.ticket_id),
+      0) + 1,
     kind, record_event.actor, private.caller(), record_event.changes
 $$;
 
-create function private.without_requester(changes jsonb)
-returns jsonb
-language sql
-immutable
-set search_path = ''
-as $$
+create function private.without_requester(changes jsonb) returns jsonb
+language sql immutable set search_path = '' as $$
   select changes - 'customer_id' - 'requester_name' - 'requester_email' || case
     when changes ? 'context' then jsonb_build_object('context', jsonb_build_array(
       null, (changes -> 'context' -> 1) - 'reporter_name' - 'reporter_email'))
@@ -94,12 +92,8 @@ as $$
   end
 $$;
 
-create function private.record_created()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.record_created() returns trigger
+language plpgsql security definer set search_path = '' as $$
 begin
   insert into public.ticket_events (ticket_id, seq, type, actor, actor_id, changes)
   select new.id, 1, 'created', private.actor_on(new.customer_id), private.caller(),
@@ -110,14 +104,10 @@ begin
 end
 $$;
 
--- A deleted requester is taken out of the history, old values included, before the event of it is written: triggers for each
--- row come before those for each statement.
-create function private.forget_requester()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
+-- Removes a deleted requester from the history, old values included. It runs before the event of
+-- the removal is written: row triggers fire before statement triggers.
+create function private.forget_requester() returns trigger
+language plpgsql security definer set search_path = '' as $$
 begin
   update public.ticket_events e
   set changes = private.without_requester(e.changes), actor_id = nullif(e.actor_id, old.customer_id)
@@ -133,18 +123,15 @@ end
 $$;
 
 create trigger tickets_20_forget_requester after update on public.support_tickets
-  for each row when (old.customer_id is not null and new.customer_id is null) execute function private.forget_requester();
+  for each row when (old.customer_id is not null and new.customer_id is null)
+    execute function private.forget_requester();
 
--- Set-based, so that a sweep over a thousand tickets writes its events in one statement. The plan is made for the first change
--- that a connection sees, of one row most often, and kept: without nested loops it is as good for a thousand. `offset 0` has
--- the rows and their changes worked out once, and not for each mention of them.
-create function private.record_changed()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-set enable_nestloop = off
-as $$
+-- Set-based: a sweep over a thousand tickets writes its events in one statement. The plan is cached
+-- after the first change of a connection, usually of one row. Without nested loops that plan also
+-- serves a thousand rows. `offset 0` is an optimisation fence: the diff is computed once, not once
+-- per reference.
+create function private.record_changed() returns trigger
+language plpgsql security definer set search_path = '' set enable_nestloop = off as $$
 begin
   insert into public.ticket_events (ticket_id, seq, type, actor, actor_id, changes)
   select d.id,
@@ -154,14 +141,15 @@ begin
     case when d.loses_requester then private.without_requester(d.changes) else d.changes end
   from (
     select r.id, r.customer_id, r.loses_requester, (
-      select jsonb_object_agg(f.key, jsonb_build_array(r.old_row -> f.key, f.value))
-      from jsonb_each(r.new_row) as f
-      where f.value <> r.old_row -> f.key
+      select jsonb_object_agg(f.key, jsonb_build_array(r.earlier -> f.key, f.value))
+      from jsonb_each(r.later) as f
+      where f.value <> r.earlier -> f.key
     ) as changes
     from (
-      select n.id, n.customer_id, o.customer_id is not null and n.customer_id is null as loses_requester,
-        to_jsonb(o) as old_row, to_jsonb(n) as new_row
-      from before o join after n using (id)
+      select new_row.id, new_row.customer_id,
+        old_row.customer_id is not null and new_row.customer_id is null as loses_requester,
+        to_jsonb(old_row) as earlier, to_jsonb(new_row) as later
+      from before as old_row join after as new_row using (id)
       offset 0
     ) as r
     offset 0
@@ -178,22 +166,19 @@ create trigger tickets_20_record_changed after update on public.support_tickets
   referencing old table as before new table as after
   for each statement execute function private.record_changed();
 
-create function private.replay_ticket(ticket uuid)
-returns public.support_tickets
-language sql
-stable
-set search_path = ''
-as $$
+create function private.replay_ticket(ticket_id uuid) returns public.support_tickets
+language sql stable set search_path = '' as $$
   select jsonb_populate_record(
     null::public.support_tickets,
     (
       select jsonb_object_agg(c.key, c.value -> 1 order by e.seq)
       from public.ticket_events e, jsonb_each(e.changes) c
-      where e.ticket_id = replay_ticket.ticket
+      where e.ticket_id = replay_ticket.ticket_id
     )
   )
 $$;
 
-comment on function private.replay_ticket is 'The row that the events of a ticket add up to; always the row itself.';
+comment on function private.replay_ticket is
+  'The row that the events of a ticket add up to; equals the row itself.';
 
 revoke execute on all functions in schema private from public;

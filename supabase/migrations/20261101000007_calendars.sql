@@ -1,8 +1,8 @@
 -- Business calendars: when working time passes.
 --
--- A calendar is open at an instant when the clock on the wall of its time zone stands inside an interval of that weekday and
--- the day is no holiday. So an interval across a change of the clocks is as long as it really is: the hour that is skipped
--- does not count, the one that comes twice counts twice.
+-- A calendar is open when the local time of its zone is inside an interval of that weekday, and the
+-- day is no holiday. An interval across a change of the clocks has its real length: the skipped
+-- hour does not count, the repeated one counts twice.
 
 create table public.business_calendars (
   slug text primary key check (slug ~ '^[a-z][a-z0-9_]{0,49}$'),
@@ -14,9 +14,11 @@ create table public.business_calendars (
 
 alter table public.business_calendars enable row level security;
 
-comment on table public.business_calendars is 'Working hours by weekday in a time zone, and holidays. Admins edit them here.';
+comment on table public.business_calendars is
+  'Working hours by weekday in a time zone, and holidays. Admins edit them here.';
 comment on column public.business_calendars.hours is
-  '{"monday": [["09:00", "12:30"], ["13:30", "18:00"]], …}: any number of intervals a day, in order, at most to 24:00.';
+  '{"monday": [["09:00", "12:30"], ["13:30", "18:00"]], …}: any number of intervals a day, in '
+  'order, at most to 24:00.';
 
 create policy select_as_agent on public.business_calendars for select to authenticated
   using ((select private.is_agent()));
@@ -33,21 +35,15 @@ grant insert (slug, name, time_zone, hours, holidays), update (name, time_zone, 
   on public.business_calendars to authenticated;
 grant select on public.business_calendars to service_role;
 
-create function private.weekday(day date)
-returns text
-language sql
-immutable
-set search_path = ''
-as $$
-  select (array['monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday', 'sunday'])[extract(isodow from day)]
+create function private.weekday(day date) returns text
+language sql immutable set search_path = '' as $$
+  select (
+    array['monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday', 'sunday']
+  )[extract(isodow from day)]
 $$;
 
-create function private.hours_problems(hours jsonb)
-returns jsonb
-language plpgsql
-immutable
-set search_path = ''
-as $$
+create function private.hours_problems(hours jsonb) returns jsonb
+language plpgsql immutable set search_path = '' as $$
 declare
   day text;
   spans jsonb;
@@ -73,32 +69,32 @@ begin
         return private.problem('hours.' || day, 'must be pairs like ["09:00", "17:30"]');
       end if;
       if span ->> 0 >= span ->> 1 or span ->> 0 < earlier then
-        return private.problem('hours.' || day, 'must open before it closes, and intervals must follow each other');
+        return private.problem(
+          'hours.' || day, 'must open before it closes, and intervals must follow each other');
       end if;
       earlier := span ->> 1;
       opens := true;
     end loop;
   end loop;
   return case when opens then '[]'::jsonb
-    else private.problem('hours', 'must have some working time: no interval on any weekday was given') end;
+    else private.problem(
+      'hours', 'must have some working time: no interval on any weekday was given') end;
 end
 $$;
 
-create function private.check_calendar()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.check_calendar() returns trigger
+language plpgsql security definer set search_path = '' as $$
 begin
   perform private.fail_fields(private.hours_problems(new.hours));
   begin
     perform now() at time zone new.time_zone;
   exception when invalid_parameter_value then
-    perform private.fail_fields(private.problem('time_zone', 'must be a time zone like Europe/Paris'));
+    perform private.fail_fields(
+      private.problem('time_zone', 'must be a time zone like Europe/Paris'));
   end;
   if private.working_add(new, now(), 60) is null then
-    perform private.fail_fields(private.problem('holidays', 'must leave some working time in the next ten years'));
+    perform private.fail_fields(
+      private.problem('holidays', 'must leave some working time in the next ten years'));
   end if;
   return new;
 end
@@ -108,20 +104,16 @@ create trigger calendars_10_check before insert or update on public.business_cal
   for each row execute function private.check_calendar();
 
 -- How far the wall clock is ahead of UTC.
-create function private.utc_offset(instant timestamptz, zone text)
-returns interval
-language sql
-stable
-set search_path = ''
+create function private.utc_offset(instant timestamptz, zone text) returns interval
+language sql stable set search_path = ''
 as $$ select (instant at time zone zone) - (instant at time zone 'UTC') $$;
 
--- The stretches of constant offset around a day: one, or two when the clocks change nearby.
-create function private.offsets_around(day date, zone text)
-returns table (starts timestamptz, ends timestamptz, ahead interval)
-language plpgsql
-stable
-set search_path = ''
-as $$
+-- The stretches of constant offset around a day: one, or two if the clocks change nearby. The
+-- instant of the change is found by bisection, to the second.
+create function private.offsets_around(day date, zone text) returns table (
+  starts timestamptz, ends timestamptz, ahead interval
+)
+language plpgsql stable set search_path = '' as $$
 declare
   early timestamptz := day::timestamp at time zone 'UTC' - interval '16 hours';
   late timestamptz := day::timestamp at time zone 'UTC' + interval '40 hours';
@@ -146,32 +138,32 @@ end
 $$;
 
 -- The working time of one local day, in order.
-create function private.open_spans(calendar public.business_calendars, day date)
-returns table (opens timestamptz, closes timestamptz)
-language sql
-stable
-set search_path = ''
-as $$
+create function private.open_spans(calendar public.business_calendars, day date) returns table (
+  opens timestamptz, closes timestamptz
+)
+language sql stable set search_path = '' as $$
   select s.opens, s.closes
   from jsonb_array_elements(calendar.hours -> private.weekday(day)) as span
-  cross join private.offsets_around(day, calendar.time_zone) as o
+  cross join private.offsets_around(day, calendar.time_zone) as stretch
   cross join lateral (
-    select greatest((day + (span ->> 0)::time) at time zone 'UTC' - o.ahead, o.starts) as opens,
+    select
+      greatest((day + (span ->> 0)::time) at time zone 'UTC' - stretch.ahead, stretch.starts)
+        as opens,
       -- As an interval, since 24:00 is the next day's midnight.
-      least((day + (span ->> 1)::interval) at time zone 'UTC' - o.ahead, o.ends) as closes
+      least((day + (span ->> 1)::interval) at time zone 'UTC' - stretch.ahead, stretch.ends)
+        as closes
   ) as s
   where day <> all (calendar.holidays) and s.opens < s.closes
   order by s.opens
 $$;
 
--- When `seconds` of working time have passed after `start`. Without a calendar all time is working time. Null when a calendar
--- has less than that in ten years: what is never due must not keep anybody from filing a ticket.
-create function private.working_add(calendar public.business_calendars, start timestamptz, seconds double precision)
-returns timestamptz
-language plpgsql
-stable
-set search_path = ''
-as $$
+-- Returns the instant at which `seconds` of working time have passed since `start`. Without a
+-- calendar all time is working time. Null if ten years have less: a due time that never comes must
+-- not prevent filing.
+create function private.working_add(
+  calendar public.business_calendars, start timestamptz, seconds double precision
+) returns timestamptz
+language plpgsql stable set search_path = '' as $$
 declare
   day date;
   last_day date;
@@ -201,19 +193,19 @@ end
 $$;
 
 -- How many seconds of working time lie between two instants; 0 when they are in the wrong order.
-create function private.working_seconds(calendar public.business_calendars, start timestamptz, finish timestamptz)
-returns double precision
-language sql
-stable
-set search_path = ''
-as $$
+create function private.working_seconds(
+  calendar public.business_calendars, start timestamptz, finish timestamptz
+) returns double precision
+language sql stable set search_path = '' as $$
   select case
     when finish <= start then 0
     when calendar.slug is null then extract(epoch from finish - start)
     else coalesce((
       select sum(extract(epoch from least(span.closes, finish) - greatest(span.opens, start)))
       from generate_series(
-        (start at time zone calendar.time_zone)::date - 1, (finish at time zone calendar.time_zone)::date + 1, interval '1 day'
+        (start at time zone calendar.time_zone)::date - 1,
+        (finish at time zone calendar.time_zone)::date + 1,
+        interval '1 day'
       ) as day
       cross join private.open_spans(calendar, day::date) as span
       where span.opens < finish and span.closes > start

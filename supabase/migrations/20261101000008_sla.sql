@@ -1,8 +1,9 @@
 -- SLA: targets as data, and two clocks per ticket.
 --
--- First response runs from creation to the first public reply of a human agent and never pauses. Resolution pauses in
--- waiting_on_customer, resolved and closed, and goes on with what was left. The clocks live in a narrow table beside the
--- tickets: a sweep over due ones rewrites small rows, and its cost grows with what is due, not with what is open.
+-- First response runs from creation to the first public reply of a human agent and never pauses.
+-- Resolution pauses in waiting_on_customer, resolved and closed, and continues with the remaining
+-- time. The clocks live in a narrow table: a sweep rewrites small rows, and its cost grows with the
+-- due tickets, not the open ones.
 
 create table public.sla_policies (
   id uuid primary key default gen_random_uuid(),
@@ -19,9 +20,12 @@ create index sla_policies_calendar on public.sla_policies (calendar);
 
 alter table public.sla_policies enable row level security;
 
-comment on table public.sla_policies is 'Targets by priority. A row that names a category goes before the one that names none.';
-comment on column public.sla_policies.first_response_minutes is 'In working time of the calendar, like resolution_minutes.';
-comment on column public.sla_policies.warn_minutes is 'How long before a breach, by the clock on the wall, the warning goes out.';
+comment on table public.sla_policies is
+  'Targets by priority. A row that names a category goes before the one that names none.';
+comment on column public.sla_policies.first_response_minutes is
+  'In working time of the calendar, like resolution_minutes.';
+comment on column public.sla_policies.warn_minutes is
+  'The lead of the warning before a breach, in minutes of real time.';
 comment on column public.sla_policies.calendar is 'Null: around the clock.';
 
 create policy select_as_agent on public.sla_policies for select to authenticated
@@ -35,39 +39,40 @@ create policy delete_as_admin on public.sla_policies for delete to authenticated
 
 revoke all on public.sla_policies from public, anon, authenticated, service_role;
 grant select, delete on public.sla_policies to authenticated;
-grant insert (category, priority, first_response_minutes, resolution_minutes, warn_minutes, calendar),
+grant insert (
+    category, priority, first_response_minutes, resolution_minutes, warn_minutes, calendar),
   update (category, priority, first_response_minutes, resolution_minutes, warn_minutes, calendar)
   on public.sla_policies to authenticated;
 grant select on public.sla_policies to service_role;
 
-insert into public.sla_policies (priority, first_response_minutes, resolution_minutes, warn_minutes) values
+insert into public.sla_policies
+  (priority, first_response_minutes, resolution_minutes, warn_minutes) values
   ('urgent', 2 * 60, 8 * 60, 30),
   ('high', 4 * 60, 24 * 60, 60),
   ('medium', 24 * 60, 72 * 60, 240),
   ('low', 48 * 60, 120 * 60, 480);
 
 insert into private.settings (key, value) values
-  ('sla_edition', '1'),
+  ('sla_revision', '1'),
   ('auto_close_hours', '168');
 
--- A changed policy or calendar begins a new edition; the sweep recalculates in batches the clocks of older ones. A number and
--- not a time: a ticket that is filed while the change is not committed yet sees the old policies and the old number.
-create function private.begin_sla_edition()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
+-- A changed policy or calendar begins a new revision; the sweep recalculates the clocks of older
+-- ones in batches. A number, not a time: a ticket that is filed during an uncommitted change sees
+-- the old policies and the old number.
+create function private.begin_sla_revision() returns trigger
+language plpgsql security definer set search_path = '' as $$
 begin
-  update private.settings s set value = to_jsonb((s.value #>> '{}')::integer + 1) where s.key = 'sla_edition';
+  update private.settings s set value = to_jsonb((s.value #>> '{}')::integer + 1)
+  where s.key = 'sla_revision';
   return null;
 end
 $$;
 
-create trigger policies_20_begin_edition after insert or update or delete on public.sla_policies
-  for each statement execute function private.begin_sla_edition();
-create trigger calendars_20_begin_edition after insert or update or delete on public.business_calendars
-  for each statement execute function private.begin_sla_edition();
+create trigger policies_20_begin_revision after insert or update or delete on public.sla_policies
+  for each statement execute function private.begin_sla_revision();
+create trigger calendars_20_begin_revision after insert or update or delete
+  on public.business_calendars
+  for each statement execute function private.begin_sla_revision();
 
 create table private.ticket_clocks (
   ticket_id uuid primary key references public.support_tickets (id) on delete cascade,
@@ -77,26 +82,24 @@ create table private.ticket_clocks (
   resolution_due timestamptz,
   resolution_warned_at timestamptz,
   resolution_breached_at timestamptz,
-  -- Working seconds spent before the stretch that began at running_since; null while the clock is paused.
+  -- Working seconds spent before the stretch that began at running_since; null while the clock is
+  -- paused.
   spent_seconds double precision not null default 0,
   running_since timestamptz,
   warn_minutes integer,
-  edition integer not null,
+  revision integer not null,
   -- The next instant at which the sweep has something to do here; null when there is none.
   next_at timestamptz
 );
 
 create index ticket_clocks_next on private.ticket_clocks (next_at) where next_at is not null;
-create index ticket_clocks_edition on private.ticket_clocks (edition)
+create index ticket_clocks_revision on private.ticket_clocks (revision)
   where next_at is not null or running_since is not null;
 
-create function private.policy_for(ticket_category text, ticket_priority text)
-returns public.sla_policies
-language plpgsql
-stable
-security definer
-set search_path = ''
-as $$
+create function private.policy_for(
+  ticket_category text, ticket_priority text
+) returns public.sla_policies
+language plpgsql stable security definer set search_path = '' as $$
 declare
   policy public.sla_policies;
 begin
@@ -108,13 +111,8 @@ begin
 end
 $$;
 
-create function private.calendar_of(policy public.sla_policies)
-returns public.business_calendars
-language plpgsql
-stable
-security definer
-set search_path = ''
-as $$
+create function private.calendar_of(policy public.sla_policies) returns public.business_calendars
+language plpgsql stable security definer set search_path = '' as $$
 declare
   calendar public.business_calendars;
 begin
@@ -125,103 +123,91 @@ begin
 end
 $$;
 
-create function private.is_running(status text)
-returns boolean
-language plpgsql
-immutable
-set search_path = ''
-as $$
+-- Constants of private.statuses: they run for every row of a sweep and of the statistics.
+create function private.is_running(status text) returns boolean
+language plpgsql immutable set search_path = '' as $$
 begin
   return status in ('open', 'in_progress');
 end
 $$;
 
-create function private.is_settled(status text)
-returns boolean
-language plpgsql
-immutable
-set search_path = ''
-as $$
+create function private.is_settled(status text) returns boolean
+language plpgsql immutable set search_path = '' as $$
 begin
   return status in ('resolved', 'closed');
 end
 $$;
 
--- When a running clock needs a look: at its warning, then at its due time, then never again.
-create function private.look_at(due timestamptz, warn_minutes integer, warned boolean, breached boolean)
-returns timestamptz
-language plpgsql
-immutable
-set search_path = ''
-as $$
-begin
-  return case when breached then null when warned then due else due - make_interval(mins => warn_minutes) end;
-end
-$$;
-
-create function private.closing_time(resolved_at timestamptz)
-returns timestamptz
-language plpgsql
-stable
-set search_path = ''
-as $$
-begin
-  return resolved_at + make_interval(hours => (private.setting('auto_close_hours') #>> '{}')::integer);
-end
-$$;
-
--- When the sweep has to look at a ticket next: a warning, a breach or the closing of a resolved one.
-create function private.next_look(t public.support_tickets, c private.ticket_clocks)
-returns timestamptz
-language plpgsql
-stable
-set search_path = ''
-as $$
+-- The next instant at which a running clock needs a look: its warning, then its due time, then
+-- none.
+create function private.look_at(
+  due timestamptz, warn_minutes integer, warned boolean, breached boolean
+) returns timestamptz
+language plpgsql immutable set search_path = '' as $$
 begin
   return case
-    when t.deleted_at is not null or t.status = 'closed' then null
-    when t.status = 'resolved' then private.closing_time(t.resolved_at)
+    when breached then null
+    when warned then due
+    else due - make_interval(mins => warn_minutes)
+  end;
+end
+$$;
+
+create function private.closing_time(resolved_at timestamptz) returns timestamptz
+language plpgsql stable set search_path = '' as $$
+begin
+  return resolved_at + make_interval(
+    hours => (private.setting('auto_close_hours') #>> '{}')::integer);
+end
+$$;
+
+-- The next instant at which the sweep has work: a warning, a breach, or closing a resolved ticket.
+create function private.next_look(
+  c private.ticket_clocks, status text, first_responded_at timestamptz, resolved_at timestamptz,
+  deleted_at timestamptz
+) returns timestamptz
+language plpgsql stable set search_path = '' as $$
+begin
+  return case
+    when deleted_at is not null or status = 'closed' then null
+    when status = 'resolved' then private.closing_time(resolved_at)
     else least(
-      case when t.first_responded_at is null then private.look_at(
-        c.first_response_due, c.warn_minutes, c.first_response_warned_at is not null, c.first_response_breached_at is not null)
+      case when first_responded_at is null then private.look_at(
+        c.first_response_due, c.warn_minutes, c.first_response_warned_at is not null,
+        c.first_response_breached_at is not null)
       end,
       case when c.running_since is not null then private.look_at(
-        c.resolution_due, c.warn_minutes, c.resolution_warned_at is not null, c.resolution_breached_at is not null)
+        c.resolution_due, c.warn_minutes, c.resolution_warned_at is not null,
+        c.resolution_breached_at is not null)
       end)
   end;
 end
 $$;
 
--- When the stretch that is running has used up what is left of the target; null while the clock is paused.
+-- The due time of the running stretch; null while the clock is paused.
 create function private.resolution_due(
   policy public.sla_policies, calendar public.business_calendars, c private.ticket_clocks
-)
-returns timestamptz
-language plpgsql
-stable
-set search_path = ''
-as $$
+) returns timestamptz
+language plpgsql stable set search_path = '' as $$
 begin
   return case when policy.id is not null and c.running_since is not null
-    then private.working_add(calendar, c.running_since, policy.resolution_minutes * 60 - c.spent_seconds) end;
+    then private.working_add(
+      calendar, c.running_since, policy.resolution_minutes * 60 - c.spent_seconds) end;
 end
 $$;
 
--- The clocks of a ticket under the policy that holds now. What was warned of or missed is forgotten where the new due time
--- still lies ahead.
-create function private.recalculated(t public.support_tickets, c private.ticket_clocks)
-returns private.ticket_clocks
-language plpgsql
-stable
-security definer
-set search_path = ''
-as $$
+-- The clocks of a ticket under the current policy. Warnings and breaches are cleared where the new
+-- due time is still ahead.
+create function private.recalculated(
+  t public.support_tickets, c private.ticket_clocks
+) returns private.ticket_clocks
+language plpgsql stable security definer set search_path = '' as $$
 declare
   policy public.sla_policies := private.policy_for(t.category, t.priority);
   calendar public.business_calendars := private.calendar_of(policy);
 begin
   c.warn_minutes := policy.warn_minutes;
-  c.edition := (private.setting('sla_edition') #>> '{}')::integer;
+  c.revision := (private.setting('sla_revision') #>> '{}')::integer;
   c.first_response_due := case when policy.id is not null
     then private.working_add(calendar, t.created_at, policy.first_response_minutes * 60) end;
   c.resolution_due := private.resolution_due(policy, calendar, c);
@@ -235,24 +221,24 @@ begin
   if c.resolution_due > now() then
     c.resolution_breached_at := null;
   end if;
-  c.next_at := private.next_look(t, c);
+  c.next_at := private.next_look(
+    c, t.status, t.first_responded_at, t.resolved_at, t.deleted_at);
   return c;
 end
 $$;
 
--- The clocks of a ticket after its status has moved: stopped with what was spent, or going on with what is left.
-create function private.paused_or_resumed(t public.support_tickets, c private.ticket_clocks)
-returns private.ticket_clocks
-language plpgsql
-stable
-security definer
-set search_path = ''
-as $$
+-- The clocks of a ticket after a change of status: stopped with the time spent, or resumed with the
+-- rest.
+create function private.paused_or_resumed(
+  t public.support_tickets, c private.ticket_clocks
+) returns private.ticket_clocks
+language plpgsql stable security definer set search_path = '' as $$
 declare
   policy public.sla_policies := private.policy_for(t.category, t.priority);
   calendar public.business_calendars := private.calendar_of(policy);
 begin
-  -- A breach that no sweep has seen is a breach all the same. While the clock runs on it is left to the sweep, which escalates.
+  -- A breach counts even if no sweep has seen it. While the clock runs the sweep handles it, since
+  -- it escalates.
   if t.first_responded_at > c.first_response_due then
     c.first_response_breached_at := coalesce(c.first_response_breached_at, c.first_response_due);
   end if;
@@ -268,17 +254,14 @@ begin
     c.resolution_due := private.resolution_due(policy, calendar, c);
     c.resolution_warned_at := null;
   end if;
-  c.next_at := private.next_look(t, c);
+  c.next_at := private.next_look(
+    c, t.status, t.first_responded_at, t.resolved_at, t.deleted_at);
   return c;
 end
 $$;
 
-create function private.start_clocks()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.start_clocks() returns trigger
+language plpgsql security definer set search_path = '' as $$
 declare
   c private.ticket_clocks;
 begin
@@ -294,12 +277,8 @@ $$;
 create trigger tickets_40_start_clocks after insert on public.support_tickets
   for each row execute function private.start_clocks();
 
-create function private.move_clocks()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.move_clocks() returns trigger
+language plpgsql security definer set search_path = '' as $$
 declare
   c private.ticket_clocks;
 begin
@@ -309,11 +288,15 @@ begin
     c := private.recalculated(new, c);
   end if;
   update private.ticket_clocks k
-  set (first_response_due, first_response_warned_at, first_response_breached_at, resolution_due, resolution_warned_at,
-      resolution_breached_at, spent_seconds, running_since, warn_minutes, edition, next_at)
-    = (c.first_response_due, c.first_response_warned_at, c.first_response_breached_at, c.resolution_due,
-      c.resolution_warned_at, c.resolution_breached_at, c.spent_seconds, c.running_since, c.warn_minutes, c.edition,
-      c.next_at)
+  set (
+      first_response_due, first_response_warned_at, first_response_breached_at,
+      resolution_due, resolution_warned_at, resolution_breached_at,
+      spent_seconds, running_since, warn_minutes, revision, next_at
+    ) = (
+      c.first_response_due, c.first_response_warned_at, c.first_response_breached_at,
+      c.resolution_due, c.resolution_warned_at, c.resolution_breached_at,
+      c.spent_seconds, c.running_since, c.warn_minutes, c.revision, c.next_at
+    )
   where k.ticket_id = c.ticket_id;
   return null;
 end
@@ -321,32 +304,35 @@ $$;
 
 create trigger tickets_40_move_clocks after update on public.support_tickets
   for each row when (
-    (old.status, old.priority, old.category) is distinct from (new.status, new.priority, new.category)
+    (old.status, old.priority, old.category)
+      is distinct from (new.status, new.priority, new.category)
     or old.first_responded_at is distinct from new.first_responded_at
     or old.deleted_at is distinct from new.deleted_at
   ) execute function private.move_clocks();
 
 -- The clocks as get_ticket shows them.
-create function private.sla_json(t public.support_tickets)
-returns jsonb
-language plpgsql
-stable
-security definer
-set search_path = ''
-as $$
+create function private.sla_json(t public.support_tickets) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
 begin
   return (
     select jsonb_build_object(
       'first_response', jsonb_build_object(
-        'due_at', private.wire_time(c.first_response_due), 'met_at', private.wire_time(t.first_responded_at),
+        'due_at', private.wire_time(c.first_response_due),
+        'met_at', private.wire_time(t.first_responded_at),
         'breached', c.first_response_breached_at is not null or coalesce(
-          t.first_responded_at is null and not private.is_settled(t.status) and c.first_response_due < now(), false)),
+          t.first_responded_at is null and not private.is_settled(t.status)
+            and c.first_response_due < now(), false)),
       'resolution', jsonb_build_object(
-        'due_at', private.wire_time(c.resolution_due), 'met_at', private.wire_time(coalesce(t.resolved_at, t.closed_at)),
+        'due_at', private.wire_time(c.resolution_due),
+        'met_at', private.wire_time(coalesce(t.resolved_at, t.closed_at)),
         'paused', c.running_since is null,
-        'spent_seconds', floor(c.spent_seconds + case when c.running_since is null then 0 else private.working_seconds(
-          private.calendar_of(private.policy_for(t.category, t.priority)), c.running_since, now()) end),
-        'breached', c.resolution_breached_at is not null or coalesce(c.resolution_due < now(), false)))
+        'spent_seconds', floor(c.spent_seconds + case
+          when c.running_since is null then 0
+          else private.working_seconds(
+            private.calendar_of(private.policy_for(t.category, t.priority)), c.running_since, now())
+        end),
+        'breached', c.resolution_breached_at is not null
+          or coalesce(c.resolution_due < now(), false)))
     from private.ticket_clocks c where c.ticket_id = t.id
   );
 end

@@ -1,29 +1,23 @@
--- Assignment: by hand, to me, or automatically to the least loaded active agent who has the skill and room.
+-- Assignment: by hand, to me, or automatically to the least loaded active agent who has the skill
+-- and room.
 
--- One automatic assignment at a time: each sees the tickets that the one before gave away, so a capacity is never passed
--- and the load stays even. Taken before any ticket is locked, so that two updates cannot wait for each other.
-create function private.lock_assignment()
-returns void
-language sql
-set search_path = ''
+-- Serialises automatic assignment: each sees the result of the one before, so capacities hold and
+-- the load stays even. Taken before any ticket is locked, so that two updates cannot deadlock.
+create function private.lock_assignment() returns void
+language sql set search_path = ''
 as $$ select pg_advisory_xact_lock(hashtextextended('supadesk.assignment', 0)) $$;
 
 create index support_tickets_load on public.support_tickets (assigned_to)
   where deleted_at is null and status in ('open', 'in_progress', 'waiting_on_customer');
 
-create function private.least_loaded_agent(t public.support_tickets)
-returns uuid
-language sql
-volatile
-security definer
-set search_path = ''
-as $$
+create function private.least_loaded_agent(t public.support_tickets) returns uuid
+language sql volatile security definer set search_path = '' as $$
   select a.user_id
   from public.support_agents a
   cross join lateral (
-    select count(*) as load from public.support_tickets w
-    where w.assigned_to = a.user_id and w.deleted_at is null
-      and w.status in ('open', 'in_progress', 'waiting_on_customer') and w.id <> t.id
+    select count(*) as load from public.support_tickets s
+    where s.assigned_to = a.user_id and s.deleted_at is null
+      and s.status in ('open', 'in_progress', 'waiting_on_customer') and s.id <> t.id
   ) work
   where a.active
     and (a.skills = '{}' or t.category = any (a.skills))
@@ -33,20 +27,17 @@ as $$
   limit 1
 $$;
 
-comment on function private.least_loaded_agent is 'Null when nobody has the skill and room. Call it under lock_assignment only.';
+comment on function private.least_loaded_agent is
+  'Null if no agent has the skill and room. Call it under lock_assignment only.';
 
--- The agent that `wanted` (an id, "me") names, who has to be active and able to see the ticket.
-create function private.assignable_agent(t public.support_tickets, wanted text)
-returns uuid
-language plpgsql
-stable
-security definer
-set search_path = ''
-as $$
+-- The agent that `wanted` (an id or "me") names; must be active and able to see the ticket.
+create function private.assignable_agent(t public.support_tickets, wanted text) returns uuid
+language plpgsql stable security definer set search_path = '' as $$
 declare
   found_id uuid := (
     select a.user_id from public.support_agents a
-    where a.active and a.user_id::text = case wanted when 'me' then private.caller()::text else lower(wanted) end
+    where a.active and a.user_id::text = case wanted when 'me' then private.caller()::text
+      else lower(wanted) end
       and (a.branch_id is null or a.branch_id = t.branch_id));
 begin
   if found_id is null then
@@ -57,15 +48,12 @@ begin
 end
 $$;
 
-create function private.assign_new_ticket()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.assign_new_ticket() returns trigger
+language plpgsql security definer set search_path = '' as $$
 begin
   if new.assigned_to is null
-    and exists (select from public.ticket_categories c where c.slug = new.category and c.auto_assign) then
+    and exists (
+      select from public.ticket_categories c where c.slug = new.category and c.auto_assign) then
     perform private.lock_assignment();
     new.assigned_to := private.least_loaded_agent(new);
     new.assigned_at := case when new.assigned_to is not null then now() end;

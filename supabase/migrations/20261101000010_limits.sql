@@ -1,6 +1,8 @@
--- Limits: quotas, idempotency keys and webhook deliveries. Counted here, so that they hold across instances, races and doors.
+-- Limits: quotas, idempotency keys and received webhooks. The database counts, so they hold across
+-- instances and races.
 
--- At most `most` within any `period`; not per clock hour, which would let twice as many through around the hour.
+-- A sliding window: at most `most` within any `period`, not per clock hour, which would allow twice
+-- as many around the hour.
 create table private.quota_limits (
   kind text primary key,
   most integer not null check (most between 0 and 10000),
@@ -21,42 +23,41 @@ insert into private.quota_limits (kind, most, period) values
 create table private.quotas (
   who text not null,
   kind text not null references private.quota_limits (kind) on delete cascade,
-  hits timestamptz[] not null,
+  used_at timestamptz[] not null,
   primary key (who, kind)
 );
 
 create index quotas_kind on private.quotas (kind);
 
--- One row a person and kind, updated only while there is room: the row's lock makes racing calls wait their turn. It keeps the
--- latest `most` times; there is room where that many are not there yet, or the first of them is out of the period.
-create function private.spend_quota(who text, kind text)
-returns void
-language plpgsql
-security definer
-set search_path = ''
-as $$
+-- One row per person and kind, updated only while there is room: its lock serialises racing calls.
+-- It keeps the latest `most` times. There is room if fewer are stored, or if the oldest has left
+-- the window.
+create function private.spend_quota(who text, kind text) returns void
+language plpgsql security definer set search_path = '' as $$
 declare
   rule private.quota_limits;
   oldest timestamptz := now();
 begin
   select l.* into strict rule from private.quota_limits l where l.kind = spend_quota.kind;
   if rule.most > 0 then
-    insert into private.quotas as q (who, kind, hits)
+    insert into private.quotas as q (who, kind, used_at)
     values (spend_quota.who, spend_quota.kind, array[now()])
     on conflict on constraint quotas_pkey do update
-      set hits = (q.hits || now())[greatest(1, cardinality(q.hits) + 2 - rule.most):]
-      where coalesce(q.hits[cardinality(q.hits) + 1 - rule.most] <= now() - rule.period, true);
+      set used_at = (q.used_at || now())[greatest(1, cardinality(q.used_at) + 2 - rule.most):]
+      where coalesce(
+        q.used_at[cardinality(q.used_at) + 1 - rule.most] <= now() - rule.period, true);
     if found then
       return;
     end if;
-    select q.hits[cardinality(q.hits) + 1 - rule.most] into oldest
+    select q.used_at[cardinality(q.used_at) + 1 - rule.most] into oldest
     from private.quotas q where q.who = spend_quota.who and q.kind = spend_quota.kind;
   end if;
   perform private.fail(
     'SD429',
     format('That is more than %s in %s. Try again later.', rule.most,
       case rule.period when interval '1 hour' then 'an hour' else rule.period::text end),
-    jsonb_build_object('retry_after', greatest(1, ceil(extract(epoch from oldest + rule.period - now()))::integer))
+    jsonb_build_object(
+      'retry_after', greatest(1, ceil(extract(epoch from oldest + rule.period - now()))::integer))
   );
 end
 $$;
@@ -74,14 +75,13 @@ create table private.idempotency (
 
 create index idempotency_created on private.idempotency (created_at);
 
--- Null when the key is new (and now claimed, for as long as this transaction stands), else the stored answer. Whoever
--- sends the same key at the same time waits at the insert, and goes on once the first has committed or rolled back.
-create function private.replayed_answer(caller text, action text, key text, request jsonb)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+-- Returns null for a new key, which is now claimed until the transaction ends; else the stored
+-- answer. A concurrent call with the same key waits at the insert until the first commits or rolls
+-- back.
+create function private.replayed_answer(
+  caller text, action text, key text, request jsonb
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 declare
   earlier private.idempotency;
   request_sha256 text;
@@ -92,7 +92,8 @@ begin
   request_sha256 := private.sha256(request::text);
   if replayed_answer.key !~ '^[\x21-\x7e]{1,255}$' then
     perform private.fail_fields(
-      private.problem('idempotency_key', 'must be 1 to 255 printable ASCII characters without blanks'));
+      private.problem(
+        'idempotency_key', 'must be 1 to 255 printable ASCII characters without blanks'));
   end if;
   insert into private.idempotency as i (caller, action, key, request_sha256)
   values (replayed_answer.caller, replayed_answer.action, replayed_answer.key, request_sha256)
@@ -103,48 +104,45 @@ begin
     return null;
   end if;
   select i.* into strict earlier from private.idempotency i
-  where i.caller = replayed_answer.caller and i.action = replayed_answer.action and i.key = replayed_answer.key;
+  where i.caller = replayed_answer.caller and i.action = replayed_answer.action
+    and i.key = replayed_answer.key;
   if earlier.request_sha256 <> request_sha256 then
-    perform private.fail('SD093', 'This Idempotency-Key was used with another request; use a new one.');
+    perform private.fail(
+      'SD093', 'This Idempotency-Key was used with another request; use a new one.');
   end if;
   return earlier.answer;
 end
 $$;
 
-create function private.remember_answer(caller text, action text, key text, answer jsonb)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.remember_answer(
+  caller text, action text, key text, answer jsonb
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 begin
   if remember_answer.key is not null then
     update private.idempotency i
     set answer = remember_answer.answer
-    where i.caller = remember_answer.caller and i.action = remember_answer.action and i.key = remember_answer.key;
+    where i.caller = remember_answer.caller and i.action = remember_answer.action
+      and i.key = remember_answer.key;
   end if;
   return remember_answer.answer;
 end
 $$;
 
--- Deliveries: what has sent us something says which sending it was, so that the same one again does nothing.
-create table private.deliveries (
+-- Received webhooks: each sender numbers its deliveries, so that a repeated one does nothing.
+create table private.received_webhooks (
   source text not null,
   delivery text not null,
   received_at timestamptz not null default now(),
   primary key (source, delivery)
 );
 
-create index deliveries_received on private.deliveries (received_at);
+create index received_webhooks_received on private.received_webhooks (received_at);
 
-create function private.is_first_delivery(source text, delivery text)
-returns boolean
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.is_first_delivery(source text, delivery text) returns boolean
+language plpgsql security definer set search_path = '' as $$
 begin
-  insert into private.deliveries (source, delivery)
+  insert into private.received_webhooks (source, delivery)
   values (is_first_delivery.source, is_first_delivery.delivery)
   on conflict do nothing;
   return found;

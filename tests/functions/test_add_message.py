@@ -113,7 +113,7 @@ class TestReplies:
     def test_sixty_an_hour(self, api: Client, customer: Person, db: Connection) -> None:
         number = file(api(customer))["ticket_number"]
         db.execute(
-            "insert into private.quotas (who, kind, hits) values (%s, 'message', array_fill(now(), array[60]))",
+            "insert into private.quotas (who, kind, used_at) values (%s, 'message', array_fill(now(), array[60]))",
             [str(customer.id)],
         )
         response = api(customer).post(f"/add-message/{number}", json={"body": "x"})

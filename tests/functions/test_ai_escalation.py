@@ -243,8 +243,8 @@ class TestOnce:
 
         assert all(answer == answers[0] for answer in answers)
         assert tickets_of(db, customer) == 1
-        hits = "select cardinality(hits) from private.quotas where who = %s and kind = 'ai_transfer'"
-        assert db.execute(hits, [str(customer.id)]).fetchone() == (1,)
+        times = "select cardinality(used_at) from private.quotas where who = %s and kind = 'ai_transfer'"
+        assert db.execute(times, [str(customer.id)]).fetchone() == (1,)
         said = "select count(*) from public.ticket_messages where ticket_id = %s"
         assert db.execute(said, [answers[0]["ticket_id"]]).fetchone() == (3,)
 
@@ -280,7 +280,8 @@ class TestOnce:
         conversation = uuid4().hex
         first = transferred(api(customer), conversationId=conversation)
         db.execute(
-            "update private.quotas set hits = array_fill(now(), array[30]) where who = %s", [str(customer.id)]
+            "update private.quotas set used_at = array_fill(now(), array[30]) where who = %s",
+            [str(customer.id)],
         )
         response = transfer(api(customer))
         assert_problem(response, 429, "quota_exceeded")

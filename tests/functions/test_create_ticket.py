@@ -277,7 +277,7 @@ BAD_FIELDS: list[tuple[str, dict[str, Any], str]] = [
     ("chatbot", {"conversation_link": "https://evil.example/x"}, "payload.conversation_link"),
     (
         "chatbot",
-        {"conversation_link": "https://backoffice.userose.ai@evil.example/x"},
+        {"conversation_link": "https://localhost@evil.example/x"},
         "payload.conversation_link",
     ),
     ("feedback", {"rating": 6}, "payload.rating"),

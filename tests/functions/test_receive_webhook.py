@@ -303,7 +303,7 @@ def test_a_wrong_signature_is_401_and_leaves_no_trace(
     answer = webhooks.send("Issue", issue(ticket, "Done", "completed"), delivery="never-seen", **wrong)
     assert_problem(answer, 401, "unauthenticated")
     assert status(api, agent, ticket) == "open"
-    assert db.execute("select from private.deliveries where delivery = 'never-seen'").fetchall() == []
+    assert db.execute("select from private.received_webhooks where delivery = 'never-seen'").fetchall() == []
 
 
 def test_a_webhook_that_waited_for_six_hours_is_taken(

@@ -476,14 +476,14 @@ AGED = {
         ("25 hours", "23 hours"),
     ),
     "private.quotas": (
-        "insert into private.quotas (who, kind, hits) values ('pruned ' || %(key)s, 'bug', array[now() - %(age)s::interval])",
+        "insert into private.quotas (who, kind, used_at) values ('pruned ' || %(key)s, 'bug', array[now() - %(age)s::interval])",
         "select substr(who, 8) from private.quotas where who like 'pruned %'",
         ("61 minutes", "59 minutes"),
     ),
     "private.outbox": (
-        "insert into private.outbox (channel, kind, lane, state, settled_at) "
+        "insert into private.outbox (channel, kind, ordering_key, state, settled_at) "
         "values ('mail', 'pruned', %(key)s, 'done', now() - %(age)s::interval)",
-        "select lane from private.outbox where kind = 'pruned'",
+        "select ordering_key from private.outbox where kind = 'pruned'",
         ("31 days", "29 days"),
     ),
 }
@@ -518,7 +518,7 @@ def test_read_notifications_are_pruned_and_unread_ones_kept(
 
 def test_dead_letters_and_what_waits_are_never_pruned(service: httpx.Client, db: Connection) -> None:
     row = """
-        insert into private.outbox (channel, kind, lane, state, settled_at, created_at, available_at)
+        insert into private.outbox (channel, kind, ordering_key, state, settled_at, created_at, available_at)
         values ('linear', 'kept', 'kept', %s, now() - interval '1 year', now() - interval '1 year', 'infinity')
     """
     for state in ("dead", "pending"):

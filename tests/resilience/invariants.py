@@ -67,8 +67,8 @@ BROKEN = {
           union all
           select author_id::text, 'message', count(*) from public.ticket_messages where author = 'customer' group by 1
         )
-        select m.*, cardinality(q.hits) from made m full join private.quotas q using (who, kind)
-        where m.n is distinct from cardinality(q.hits)
+        select m.*, cardinality(q.used_at) from made m full join private.quotas q using (who, kind)
+        where m.n is distinct from cardinality(q.used_at)
           and not exists (select from public.support_agents a where a.user_id::text = who)""",
     "a ticket that its requester gets no mail about": """
         select t.ticket_number from public.support_tickets t where t.requester_email is not null
@@ -76,7 +76,7 @@ BROKEN = {
     "an agent's reply that its requester gets no mail about": """
         select m.id from public.ticket_messages m join public.support_tickets t on t.id = m.ticket_id
         where m.author = 'agent' and not m.is_internal and t.requester_email is not null
-          and not exists (select from private.outbox o where o.about ->> 'message_id' = m.id::text)""",
+          and not exists (select from private.outbox o where o.data ->> 'message_id' = m.id::text)""",
     "a mail that is not settled": """
         select id, kind, state, last_error from private.outbox where channel = 'mail' and state <> 'done'""",
     "a mail that was settled and never came": """

@@ -27,7 +27,9 @@ def let_pass(db: Connection, ticket: str, **time: float) -> None:
     ]
     _move(db, "private.ticket_clocks", (*clocks, "running_since"), "x.ticket_id = %(ticket)s", arguments)
     look = (
-        "update private.ticket_clocks c set next_at = private.next_look(t, c) from public.support_tickets t"
+        "update private.ticket_clocks c"
+        " set next_at = private.next_look(c, t.status, t.first_responded_at, t.resolved_at, t.deleted_at)"
+        " from public.support_tickets t"
     )
     db.execute(f"{look} where c.ticket_id = t.id and t.id = %(ticket)s", arguments)
 

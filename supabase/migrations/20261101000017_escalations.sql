@@ -1,4 +1,4 @@
--- Escalations: the requester or an agent asks, an admin decides; an approved one raises the priority.
+-- Escalations: the requester or an agent asks, an admin decides. Approval raises the priority.
 
 create table public.escalation_requests (
   id uuid primary key default gen_random_uuid(),
@@ -14,70 +14,74 @@ create table public.escalation_requests (
 );
 
 create index escalation_requests_ticket on public.escalation_requests (ticket_id, created_at);
-create unique index escalation_requests_pending on public.escalation_requests (ticket_id) where status = 'pending';
+create unique index escalation_requests_pending on public.escalation_requests (ticket_id)
+  where status = 'pending';
 
 alter table public.escalation_requests enable row level security;
 
-comment on table public.escalation_requests is 'One open request a ticket at most. decision_note is for agents: customers read by RPC.';
+comment on table public.escalation_requests is
+  'One open request a ticket at most. decision_note is for agents: customers read by RPC.';
 
 create policy select_as_agent on public.escalation_requests for select to authenticated
-  using ((select private.is_agent()) and exists (select from public.support_tickets t where t.id = ticket_id));
+  using ((select private.is_agent())
+    and exists (select from public.support_tickets t where t.id = ticket_id));
 
 revoke all on public.escalation_requests from public, anon, authenticated, service_role;
 grant select on public.escalation_requests to authenticated, service_role;
 
-create function private.raised_priority(priority text)
-returns text
-language sql
-immutable
-set search_path = ''
-as $$ select case priority when 'low' then 'medium' when 'medium' then 'high' else 'urgent' end $$;
+create function private.raised_priority(priority text) returns text
+language plpgsql stable set search_path = '' as $$
+begin
+  return (
+    select p.priority from private.priorities p
+    where p.position <= private.priority_rank(raised_priority.priority) + 1
+    order by p.position desc
+    limit 1
+  );
+end
+$$;
 
-create function private.priority_rank(priority text)
-returns integer
-language sql
-immutable
-set search_path = ''
-as $$ select array_position('{low,medium,high,urgent}', priority) $$;
+comment on function private.raised_priority is 'One step higher; the highest stays.';
 
-create function private.escalation_json(e public.escalation_requests)
-returns jsonb
-language sql
-stable
-security definer
-set search_path = ''
-as $$
+create function private.escalation_json(e public.escalation_requests) returns jsonb
+language sql stable security definer set search_path = '' as $$
   select jsonb_build_object(
-    'escalation_id', e.id, 'ticket_id', e.ticket_id, 'ticket_number', t.ticket_number, 'requested_by', e.requested_by,
-    'reason', e.reason, 'target_priority', e.target_priority, 'status', e.status, 'priority', t.priority,
+    'escalation_id', e.id, 'ticket_id', e.ticket_id, 'ticket_number', t.ticket_number,
+    'requested_by', e.requested_by, 'reason', e.reason, 'target_priority', e.target_priority,
+    'status', e.status, 'priority', t.priority,
     'created_at', private.wire_time(e.created_at), 'decided_at', private.wire_time(e.decided_at))
   from public.support_tickets t where t.id = e.ticket_id
 $$;
 
-create function private.request_escalation(ref text, reason text, target_priority text, access_token text)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.request_escalation(
+  ref text, reason text, target_priority text, access_token text
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 declare
   t public.support_tickets := private.require_ticket(ref, access_token, for_change => true);
   target text := coalesce(request_escalation.target_priority, private.raised_priority(t.priority));
   e public.escalation_requests;
 begin
   perform private.fail_fields(
-    private.text_problem('reason', reason, 2000) || private.choice_problem('target_priority', target, '{medium,high,urgent}'));
+    private.text_problem('reason', reason, 2000)
+      || private.priority_problem('target_priority', target, lowest => 2));
   if private.is_settled(t.status) then
-    perform private.fail('SD094', format('This ticket is %s; reply to it to open it again.', t.status));
+    perform private.fail(
+      'SD094', format('This ticket is %s; reply to it to open it again.', t.status));
   end if;
-  if private.priority_rank(target) <= private.priority_rank(t.priority) and t.priority <> 'urgent' then
-    perform private.fail_fields(private.problem('target_priority', 'must be higher than ' || t.priority));
+  if private.priority_rank(target) <= private.priority_rank(t.priority)
+    and t.priority <> 'urgent' then
+    perform private.fail_fields(
+      private.problem('target_priority', 'must be higher than ' || t.priority));
   end if;
   if private.author_on(t) = 'customer' then
     perform private.spend_quota(coalesce(private.caller()::text, 'ticket:' || t.id), 'message');
   end if;
-  if exists (select from public.escalation_requests p where p.ticket_id = t.id and p.status = 'pending') then
-    perform private.fail('SD094', 'An escalation of this ticket is waiting for a decision already.');
+  if exists (
+    select from public.escalation_requests p where p.ticket_id = t.id and p.status = 'pending'
+  ) then
+    perform private.fail(
+      'SD094', 'An escalation of this ticket is waiting for a decision already.');
   end if;
   insert into public.escalation_requests (ticket_id, requested_by, reason, target_priority)
   values (t.id, private.author_on(t), reason, target)
@@ -90,30 +94,26 @@ $$;
 
 create function public.request_escalation(
   ticket text, reason text, target_priority text default null, access_token text default null
-)
-returns jsonb
-language sql
-security invoker
-set search_path = ''
+) returns jsonb
+language sql security invoker set search_path = ''
 as $$ select private.request_escalation(ticket, reason, target_priority, access_token) $$;
 
-comment on function public.request_escalation is 'Asks for a higher priority (one step up when none is named); an admin decides.';
+comment on function public.request_escalation is
+  'Asks for a higher priority (one step up when none is named); an admin decides.';
 
-create function private.decide_escalation(escalation text, decision text, note text)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+create function private.decide_escalation(escalation text, decision text, note text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 declare
   e public.escalation_requests;
   t public.support_tickets;
 begin
   perform private.require_admin();
   perform private.fail_fields(
-    private.choice_problem('status', decision, '{approved,denied}') || private.text_problem('note', note, 2000, false));
+    private.choice_problem('status', decision, '{approved,denied}')
+      || private.text_problem('note', note, 2000, false));
   select r.* into e from public.escalation_requests r
-  where private.is_uuid(escalation) and r.id = case when private.is_uuid(escalation) then escalation::uuid end;
+  where private.is_uuid(escalation)
+    and r.id = case when private.is_uuid(escalation) then escalation::uuid end;
   if e.id is null then
     perform private.fail('SD404', 'There is no such escalation request.');
   end if;
@@ -130,7 +130,8 @@ begin
   if decision = 'approved' then
     update public.support_tickets s
     set escalated = true, version = s.version + 1,
-      priority = case when private.priority_rank(e.target_priority) > private.priority_rank(s.priority)
+      priority = case
+        when private.priority_rank(e.target_priority) > private.priority_rank(s.priority)
         then e.target_priority else s.priority end
     where s.id = t.id;
   end if;
@@ -138,20 +139,18 @@ begin
 end
 $$;
 
-create function public.decide_escalation(escalation text, decision text, note text default null)
-returns jsonb
-language sql
-security invoker
-set search_path = ''
+create function public.decide_escalation(
+  escalation text, decision text, note text default null
+) returns jsonb
+language sql security invoker set search_path = ''
 as $$ select private.decide_escalation(escalation, decision, note) $$;
 
-comment on function public.decide_escalation is 'An admin approves (the priority rises, the ticket counts as escalated) or denies.';
+comment on function public.decide_escalation is
+  'An admin approves (the priority rises, the ticket counts as escalated) or denies.';
 
 revoke execute on all functions in schema private from public;
-revoke all on function public.request_escalation(text, text, text, text), public.decide_escalation(text, text, text)
+revoke all on function public.request_escalation, public.decide_escalation
   from public, anon, authenticated, service_role;
-grant execute on function
-  private.request_escalation(text, text, text, text), public.request_escalation(text, text, text, text)
-to anon, authenticated;
-grant execute on function private.decide_escalation(text, text, text), public.decide_escalation(text, text, text)
-to authenticated;
+grant execute on function private.request_escalation, public.request_escalation
+  to anon, authenticated;
+grant execute on function private.decide_escalation, public.decide_escalation to authenticated;

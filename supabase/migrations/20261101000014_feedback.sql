@@ -1,14 +1,17 @@
--- Feedback: what people think of the product. It is no ticket: nobody owes an answer, and somebody may give one.
+-- Feedback on the product. It is not a ticket: nothing is owed, and an answer is optional.
 
 create table public.user_feedback (
   id uuid primary key default gen_random_uuid(),
   user_id uuid references auth.users (id) on delete set null,
-  category text not null check (category in ('feature_request', 'improvement', 'complaint', 'praise', 'other')),
-  description text not null check (char_length(description) between 1 and 20000 and description ~ '\S'),
+  category text not null check (
+    category in ('feature_request', 'improvement', 'complaint', 'praise', 'other')),
+  description text not null check (
+    char_length(description) between 1 and 20000 and description ~ '\S'),
   rating integer check (rating between 1 and 5),
   feature_name text check (char_length(feature_name) between 1 and 100),
   would_recommend boolean,
-  status text not null default 'received' check (status in ('received', 'reviewed', 'planned', 'done', 'declined')),
+  status text not null default 'received' check (
+    status in ('received', 'reviewed', 'planned', 'done', 'declined')),
   admin_response text check (char_length(admin_response) between 1 and 20000),
   reviewed_at timestamptz,
   created_at timestamptz not null default now()
@@ -19,7 +22,8 @@ create index user_feedback_status on public.user_feedback (status, created_at de
 
 alter table public.user_feedback enable row level security;
 
-comment on table public.user_feedback is 'Feature requests, complaints and praise. People read their own, agents read all.';
+comment on table public.user_feedback is
+  'Feature requests, complaints and praise. People read their own, agents read all.';
 
 create policy select_own_or_as_agent on public.user_feedback for select to authenticated
   using (user_id = (select private.caller()) or (select private.is_agent()));
@@ -27,25 +31,26 @@ create policy select_own_or_as_agent on public.user_feedback for select to authe
 revoke all on public.user_feedback from public, anon, authenticated, service_role;
 grant select on public.user_feedback to authenticated, service_role;
 
--- Checks and keeps what somebody thinks of whom the rights and the quota are settled.
+-- Checks and stores feedback. Rights and quota are settled before.
 create function private.keep_feedback(
-  giver uuid, category text, description text, rating integer, feature_name text, would_recommend boolean
-)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+  giver uuid, category text, description text, rating integer, feature_name text,
+  would_recommend boolean
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 declare
   f public.user_feedback;
 begin
   perform private.fail_fields(
-    private.choice_problem('category', category, '{feature_request,improvement,complaint,praise,other}')
+    private.choice_problem(
+      'category', category, '{feature_request,improvement,complaint,praise,other}')
     || private.text_problem('description', description, 20000)
     || private.text_problem('feature_name', feature_name, 100, false)
-    || case when rating not between 1 and 5 then private.problem('rating', 'must be 1 to 5') else '[]'::jsonb end);
-  insert into public.user_feedback as k (user_id, category, description, rating, feature_name, would_recommend)
-  values (giver, keep_feedback.category, keep_feedback.description, keep_feedback.rating, keep_feedback.feature_name,
+    || case when rating not between 1 and 5 then private.problem('rating', 'must be 1 to 5')
+      else '[]'::jsonb end);
+  insert into public.user_feedback as k (
+    user_id, category, description, rating, feature_name, would_recommend)
+  values (giver, keep_feedback.category, keep_feedback.description, keep_feedback.rating,
+    keep_feedback.feature_name,
     keep_feedback.would_recommend)
   returning k.* into f;
   return jsonb_build_object(
@@ -54,13 +59,10 @@ end
 $$;
 
 create function private.create_feedback(
-  category text, description text, rating integer, feature_name text, would_recommend boolean, idempotency_key text
-)
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
+  category text, description text, rating integer, feature_name text, would_recommend boolean,
+  idempotency_key text
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
 declare
   me uuid := private.require_caller();
   answer jsonb;
@@ -81,21 +83,15 @@ $$;
 create function public.create_feedback(
   category text, description text, rating integer default null, feature_name text default null,
   would_recommend boolean default null, idempotency_key text default null
-)
-returns jsonb
-language sql
-security invoker
-set search_path = ''
-as $$
-  select private.create_feedback(category, description, rating, feature_name, would_recommend, idempotency_key)
+) returns jsonb
+language sql security invoker set search_path = '' as $$
+  select private.create_feedback(
+    category, description, rating, feature_name, would_recommend, idempotency_key)
 $$;
 
-comment on function public.create_feedback is 'Takes the caller''s feedback: {feedback_id, category, created_at}.';
+comment on function public.create_feedback is
+  'Takes the caller''s feedback: {feedback_id, category, created_at}.';
 
 revoke execute on all functions in schema private from public;
-revoke all on function public.create_feedback(text, text, integer, text, boolean, text)
-  from public, anon, authenticated, service_role;
-grant execute on function
-  private.create_feedback(text, text, integer, text, boolean, text),
-  public.create_feedback(text, text, integer, text, boolean, text)
-to authenticated;
+revoke all on function public.create_feedback from public, anon, authenticated, service_role;
+grant execute on function private.create_feedback, public.create_feedback to authenticated;
