@@ -51,7 +51,7 @@ class BenchStack:
         [person] = self.people(1)
         with self.stack.database.connect() as connection:
             connection.execute(
-                "insert into public.support_agents (user_id, role, display_name) values (%s, %s, 'Agent')",
+                "insert into desk.support_agents (user_id, role, display_name) values (%s, %s, 'Agent')",
                 (person.id, role),
             )
         return person
@@ -98,5 +98,5 @@ def run_bench_stack() -> Iterator[BenchStack]:
         settings = Settings(home, Ports.free(), durable=True, demo=False, minute=None)
         with run_stack(settings, say=lambda line: None) as (stack, _):
             with stack.database.connect() as connection:
-                connection.execute("update private.quota_limits set most = 10000")
+                connection.execute("update desk_private.quota_limits set most = 10000")
             yield BenchStack(home, stack)

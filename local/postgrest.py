@@ -20,7 +20,7 @@ def run_postgrest(home: Path, database: Database, keys: Keys, port: int) -> Iter
     [admin_port] = free_ports(1)
     settings = {
         "db-uri": database.url("authenticator"),
-        "db-schemas": "public",
+        "db-schemas": "public,desk",
         "db-extra-search-path": "public,extensions",
         "db-anon-role": "anon",
         "db-pool": "20",

@@ -23,11 +23,11 @@ DEMO_PEOPLE = ("customer@example.com", "other@example.com", "agent@example.com",
 DEMO_PASSWORD = "password"
 WEB_ORIGINS = "http://localhost:3002,http://localhost:5173,http://localhost:5174"
 DECISIONS = """
-select private.set_setting('conversation_link',
+select desk_private.set_setting('conversation_link',
     '"http://localhost:5173/conversations/{domain_id}/{session_id}"'),
-  private.set_setting('conversation_hosts', '["localhost"]');
-update public.ticket_categories set linear_team = 'ENG' where slug in ('chatbot', 'bug', 'other');
-update public.ticket_categories set linear_label = initcap(slug) where slug in ('chatbot', 'bug');
+  desk_private.set_setting('conversation_hosts', '["localhost"]');
+update desk.ticket_categories set linear_team = 'ENG' where slug in ('chatbot', 'bug', 'other');
+update desk.ticket_categories set linear_label = initcap(slug) where slug in ('chatbot', 'bug');
 """
 Say = Callable[[str], None]
 
@@ -199,12 +199,14 @@ def prepare(stack: Stack, say: Say) -> None:
 def set_intake_secret(connection: Connection, secret: str) -> None:
     """Tell the database by which secret it knows create-ticket; it keeps only the hash."""
     hashed = "encode(sha256(convert_to(%s, 'UTF8')), 'hex')"
-    connection.execute(f"select private.set_setting('intake_secret_sha256', to_jsonb({hashed}))", (secret,))
+    connection.execute(
+        f"select desk_private.set_setting('intake_secret_sha256', to_jsonb({hashed}))", (secret,)
+    )
 
 
 def _configure(connection: Connection) -> None:
     """Decides what an operator decides for a project of their own, unless it has been decided here."""
-    undecided = "select private.setting('conversation_link') = 'null'"
+    undecided = "select desk_private.setting('conversation_link') = 'null'"
     if connection.execute(undecided).fetchone() == (True,):
         connection.execute(DECISIONS)
 

@@ -1,7 +1,7 @@
 -- Demo data for a project on one's own machine: a queue with something of everything. The demo people are made by Auth
 -- beforehand; where they are missing, as on a hosted project, this does nothing.
 
-insert into public.support_agents (user_id, role, display_name)
+insert into desk.support_agents (user_id, role, display_name)
 select u.id, demo.role, demo.display_name
 from (values ('agent@example.com', 'agent', 'Ada'), ('admin@example.com', 'admin', 'Grace')) as demo (email, role, display_name)
 join auth.users u on u.email = demo.email
@@ -25,17 +25,17 @@ declare
   number text;
 begin
   perform pg_temp.become(who);
-  number := public.create_ticket(
+  number := desk.create_ticket(
     'support', subject, description, category, priority, requester_name => initcap(split_part(who, '@', 1))
   ) ->> 'ticket_number';
-  update public.support_tickets t set created_at = now() - make_interval(secs => hours * 3600)
+  update desk.support_tickets t set created_at = now() - make_interval(secs => hours * 3600)
   where t.ticket_number = number;
-  update private.ticket_clocks k
+  update desk_private.ticket_clocks k
   set (first_response_due, resolution_due, running_since, next_at)
     = (c.first_response_due, c.resolution_due, c.running_since, c.next_at)
-  from public.support_tickets t
-  join private.ticket_clocks o on o.ticket_id = t.id
-  cross join lateral private.recalculated(
+  from desk.support_tickets t
+  join desk_private.ticket_clocks o on o.ticket_id = t.id
+  cross join lateral desk_private.recalculated(
     t, jsonb_populate_record(o, jsonb_build_object('running_since', t.created_at))) c
   where t.ticket_number = number and k.ticket_id = t.id;
   return number;
@@ -49,7 +49,7 @@ declare
   agent constant text := 'agent@example.com';
   number text;
 begin
-  if not exists (select from public.support_agents) or exists (select from public.support_tickets) then
+  if not exists (select from desk.support_agents) or exists (select from desk.support_tickets) then
     return;
   end if;
 
@@ -62,28 +62,28 @@ begin
   -- Waiting on the customer.
   number := pg_temp.file(other, 20, 'Refund has not arrived', 'It has been two weeks.', 'payments', 'medium');
   perform pg_temp.become(agent);
-  perform public.update_ticket(number, '{"assigned_to": "me", "status": "in_progress"}');
-  perform public.add_message(number, 'Could you tell me the last four digits of the card?');
-  perform public.add_message(number, 'The bank says it left on Monday.', is_internal => true);
-  perform public.update_ticket(number, '{"status": "waiting_on_customer"}');
+  perform desk.update_ticket(number, '{"assigned_to": "me", "status": "in_progress"}');
+  perform desk.add_message(number, 'Could you tell me the last four digits of the card?');
+  perform desk.add_message(number, 'The bank says it left on Monday.', is_internal => true);
+  perform desk.update_ticket(number, '{"status": "waiting_on_customer"}');
 
   -- In progress, with an escalation that waits for a decision.
   number := pg_temp.file(customer, 9, 'Two-factor codes do not arrive', 'I tried three phones.', 'account_access', 'medium');
-  perform public.request_escalation(number, 'I am locked out of my shop.');
+  perform desk.request_escalation(number, 'I am locked out of my shop.');
   perform pg_temp.become(agent);
-  perform public.update_ticket(number, '{"assigned_to": "me", "status": "in_progress"}');
+  perform desk.update_ticket(number, '{"assigned_to": "me", "status": "in_progress"}');
 
   -- Resolved and rated.
   number := pg_temp.file(customer, 26, 'How do I export my data?', 'I need a CSV of last year.', 'feature_question', 'low');
   perform pg_temp.become(agent);
-  perform public.add_message(number, 'Settings, then Export. I have sent you last year''s file as well.');
-  perform public.update_ticket(number, '{"assigned_to": "me", "status": "resolved", "resolution": "Showed the export."}');
+  perform desk.add_message(number, 'Settings, then Export. I have sent you last year''s file as well.');
+  perform desk.update_ticket(number, '{"assigned_to": "me", "status": "resolved", "resolution": "Showed the export."}');
   perform pg_temp.become(customer);
-  perform public.rate_ticket(number, 5, 'Quick and friendly!');
+  perform desk.rate_ticket(number, 5, 'Quick and friendly!');
 
   -- Handed over by the assistant a moment ago.
   perform pg_temp.become(other);
-  perform public.create_transfer(
+  perform desk.create_transfer(
     'demo-conversation', 'Account security issue - hacked', 'The customer says that their account was hacked.',
     '[{"author": "customer", "body": "My account was hacked!"},
       {"author": "ai", "body": "I understand this is critical. Let me escalate..."}]',
@@ -91,9 +91,9 @@ begin
     context => '{"accountStatus": "active", "accountAge": "2 years"}');
 
   perform pg_temp.become(customer);
-  perform public.create_feedback('feature_request', 'A dark theme, please.', 4, 'themes', true);
+  perform desk.create_feedback('feature_request', 'A dark theme, please.', 4, 'themes', true);
   perform set_config('request.jwt.claims', '', true);
-  delete from private.quotas;
+  delete from desk_private.quotas;
 end
 $$;
 

@@ -12,11 +12,11 @@ from uuid import uuid4
 import httpx
 import psycopg
 import pytest
+from deploy.migrate import Connection, apply_migrations
 from psycopg import sql
 
 from deploy.setup import __main__ as setup
 from local.functions import load_functions, run_function
-from local.migrations import Connection, apply_migrations
 from local.people import Client, NewPerson, Person, RunningStack
 from local.ports import Ports, free_ports
 from local.postgres import Database, DefaultPrivileges, make_platform, run_postgres
@@ -71,7 +71,7 @@ def person(stack: RunningStack, db: Connection) -> NewPerson:
         user = {**names, "created_at": now, "updated_at": now, "email_confirmed_at": now}
         _insert(db, ("auth", "users"), user | (columns if role == "customer" else {}))
         if role != "customer":
-            _insert(db, ("public", "support_agents"), {"user_id": user_id, "role": role} | columns)
+            _insert(db, ("desk", "support_agents"), {"user_id": user_id, "role": role} | columns)
         is_anonymous = bool(columns.get("is_anonymous"))
         return Person(user_id, email, stack.token(user_id, email, is_anonymous=is_anonymous))
 
@@ -142,10 +142,10 @@ def linear(stack: RunningStack, db: Connection) -> Iterator[Linear]:
     def begin_anew() -> None:
         fake.reset()
         db.execute(
-            "update private.outbox set state = 'done', payload = null where channel = 'linear' and state <> 'done'"
+            "update desk_private.outbox set state = 'done', payload = null where channel = 'linear' and state <> 'done'"
         )
         db.execute(
-            "update private.linear_sync set paused_until = '-infinity', polled_at = '-infinity', known_until = now()"
+            "update desk_private.linear_sync set paused_until = '-infinity', polled_at = '-infinity', known_until = now()"
         )
 
     begin_anew()

@@ -39,13 +39,13 @@ def settle(target: BenchStack) -> None:
     with target.stack.database.connect(SUPERUSER) as connection:
         connection.execute("set statement_timeout = 0")
         for table in (
-            "public.support_tickets",
-            "private.ticket_search",
-            "private.ticket_clocks",
-            "public.ticket_events",
+            "desk.support_tickets",
+            "desk_private.ticket_search",
+            "desk_private.ticket_clocks",
+            "desk.ticket_events",
         ):
             connection.execute(f"vacuum analyze {table}".encode())
-        connection.execute("analyze public.support_agents, public.customer_branches")
+        connection.execute("analyze desk.support_agents, desk.customer_branches")
         connection.execute("checkpoint")
 
 

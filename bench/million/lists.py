@@ -20,7 +20,7 @@ ROUNDS = 9
 FILTER_ROUNDS = 3
 REQUESTS = 25
 AT_DEPTH = """
-select private.wire_time(created_at) || '_' || id from public.support_tickets
+select desk_private.wire_time(created_at) || '_' || id from desk.support_tickets
 where deleted_at is null and (%(customer)s::uuid is null or customer_id = %(customer)s::uuid)
 order by created_at desc, id desc offset %(depth)s limit 1
 """

@@ -1,12 +1,12 @@
 -- As many open tickets as the setting bench.tickets says, the next ones of those that are there, with their clocks and events.
 -- Texts are short and not indexed for search: a sweep reads neither.
-alter table public.support_tickets disable trigger user;
+alter table desk.support_tickets disable trigger user;
 
 with numbered as (
-  select n + (select count(*) from public.support_tickets) as n
+  select n + (select count(*) from desk.support_tickets) as n
   from generate_series(1, current_setting('bench.tickets')::integer) as n
 ), filed as (
-  insert into public.support_tickets (
+  insert into desk.support_tickets (
     id, ticket_number, customer_id, requester_email, issue_type, category, subject, description, priority, assigned_to,
     created_at, updated_at
   )
@@ -17,12 +17,12 @@ with numbered as (
   from numbered
   returning id, ticket_number, created_at
 ), clocked as (
-  insert into private.ticket_clocks (ticket_id, first_response_due, resolution_due, running_since, warn_minutes, revision, next_at)
+  insert into desk_private.ticket_clocks (ticket_id, first_response_due, resolution_due, running_since, warn_minutes, revision, next_at)
   select id, now() + interval '10 days', now() + interval '20 days', created_at, 60, 1, now() + interval '10 days'
   from filed
 )
-insert into public.ticket_events (ticket_id, seq, type, actor, changes, created_at)
+insert into desk.ticket_events (ticket_id, seq, type, actor, changes, created_at)
 select id, 1, 'created', 'customer', jsonb_build_object('ticket_number', jsonb_build_array(null, ticket_number)), created_at
 from filed;
 
-alter table public.support_tickets enable trigger user;
+alter table desk.support_tickets enable trigger user;

@@ -40,7 +40,7 @@ class RpcClient:
 def as_sql(rpc: str, arguments: Arguments) -> str:
     """Formats a call as SQL."""
     named = ", ".join(f"{name} => {_literal(value)}" for name, value in arguments.items())
-    return f"select public.{rpc}({named})"
+    return f"select desk.{rpc}({named})"
 
 
 def client_of(target: BenchStack, person: Person) -> RpcClient:

@@ -19,7 +19,7 @@ BULK = 20
 BAR = Bar("at most", 1.3)
 # Random tickets, so that their place in the table does not matter; tickets.sql gives these statuses clocks.
 TICKETS = """
-select ticket_number from public.support_tickets where deleted_at is null
+select ticket_number from desk.support_tickets where deleted_at is null
 and status in ('open', 'in_progress') order by md5(id::text) limit 2000
 """
 

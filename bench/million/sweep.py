@@ -90,7 +90,7 @@ def _loop(target: BenchStack, say: Say) -> Line:
     if report["escalated"] != DUE:
         raise NotMeasured(f"the loop found {report['escalated']} late tickets of {DUE}")
     with target.stack.database.connect() as connection:
-        connection.execute("drop table public.loop_tickets")
+        connection.execute("drop table desk.loop_tickets")
     detail = f"no clocks, events or news; its process took {report['megabytes']:,.0f} MB"
     return Line(
         "a loop over objects (SQLModel) in its place, 10,000 late of 1,000,000",
@@ -104,7 +104,7 @@ def _loop(target: BenchStack, say: Say) -> Line:
 def _make_due(target: BenchStack, number: int, *, spread: bool) -> None:
     with target.stack.database.connect() as connection:
         connection.execute((FOLDER / "due.sql").read_bytes(), {"round": number, "spread": spread})
-        connection.execute("vacuum private.ticket_clocks")
+        connection.execute("vacuum desk_private.ticket_clocks")
 
 
 def _seconds(sweeps: list[SweepTime]) -> float:

@@ -35,9 +35,9 @@ select i, now() - (n + 1 - i) * interval '730 days' / n as created_at,
   random() as payment, random() as rarer
 from (select current_setting('bench.tickets')::integer as n) as asked, generate_series(1, n) as i;
 
-alter table public.support_tickets disable trigger user;
+alter table desk.support_tickets disable trigger user;
 
-insert into public.support_tickets (
+insert into desk.support_tickets (
   id, ticket_number, customer_id, requester_email, issue_type, category, subject, description, priority, status,
   assigned_to, escalated, branch_id, context, created_at, updated_at
 )
@@ -60,31 +60,31 @@ join sentences a on a.n = d.first
 join sentences b on b.n = d.second
 join sentences e on e.n = d.third
 join sentences f on f.n = d.fourth
-join (select slug, row_number() over (order by slug) - 1 as n from public.ticket_categories) as c
+join (select slug, row_number() over (order by slug) - 1 as n from desk.ticket_categories) as c
   on c.n = floor(d.by_category * d.by_category * 17)
 order by d.i;
 
-alter table public.support_tickets enable trigger user;
-select setval('private.ticket_numbers', current_setting('bench.tickets')::integer);
+alter table desk.support_tickets enable trigger user;
+select setval('desk_private.ticket_numbers', current_setting('bench.tickets')::integer);
 
-insert into private.ticket_clocks (ticket_id, first_response_due, resolution_due, running_since, warn_minutes, revision, next_at)
+insert into desk_private.ticket_clocks (ticket_id, first_response_due, resolution_due, running_since, warn_minutes, revision, next_at)
 select id, now() + interval '10 days', now() + interval '20 days', created_at, 60, 1, now() + interval '10 days'
-from public.support_tickets
+from desk.support_tickets
 where status in ('open', 'in_progress');
 
-insert into public.ticket_events (ticket_id, seq, type, actor, changes, created_at)
+insert into desk.ticket_events (ticket_id, seq, type, actor, changes, created_at)
 select id, 1, 'created', 'customer', jsonb_build_object('ticket_number', jsonb_build_array(null, ticket_number)), created_at
-from public.support_tickets
+from desk.support_tickets
 order by created_at;
 
 -- A GIN index is built in a sixth of the time that it takes to fill.
 do $$
 declare
-  definition text := pg_get_indexdef('private.ticket_search_words'::regclass);
+  definition text := pg_get_indexdef('desk_private.ticket_search_words'::regclass);
 begin
-  drop index private.ticket_search_words;
-  insert into private.ticket_search (ticket_id, created_at, words)
-  select t.id, t.created_at, private.ticket_words(t) from public.support_tickets t order by t.created_at;
+  drop index desk_private.ticket_search_words;
+  insert into desk_private.ticket_search (ticket_id, created_at, words)
+  select t.id, t.created_at, desk_private.ticket_words(t) from desk.support_tickets t order by t.created_at;
   execute definition;
 end
 $$;

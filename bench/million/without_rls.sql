@@ -2,7 +2,7 @@
 do $$
 begin
   execute replace(
-    replace(pg_get_functiondef('public.list_tickets'::regproc), 'public.list_tickets(', 'public.list_tickets_without_rls('),
+    replace(pg_get_functiondef('desk.list_tickets'::regproc), 'desk.list_tickets(', 'desk.list_tickets_without_rls('),
     'LANGUAGE plpgsql', 'LANGUAGE plpgsql SECURITY DEFINER');
 end
 $$;

@@ -139,7 +139,7 @@ def _first_requests(target: BenchStack) -> dict[str, Request]:
     agent = target.agent()
     with target.stack.database.connect() as connection:
         [ticket] = connection.execute(
-            "insert into public.support_tickets (customer_id, issue_type, category, subject, description)"
+            "insert into desk.support_tickets (customer_id, issue_type, category, subject, description)"
             " values (%s, 'support', 'technical', 'Wrong address', 'The order shows my former one.')"
             " returning ticket_number",
             (person.id,),

@@ -25,7 +25,7 @@ TICKET = {
     "category": "technical",
 }
 EXISTING_TICKETS = """
-insert into public.support_tickets (customer_id, issue_type, category, subject, description, created_at)
+insert into desk.support_tickets (customer_id, issue_type, category, subject, description, created_at)
 select id, 'support', 'technical', 'Subject ' || n, repeat('words of a ticket ', 20),
   now() - n * interval '1 hour'
 from auth.users, generate_series(1, %s) as n
@@ -33,17 +33,17 @@ from auth.users, generate_series(1, %s) as n
 # A bare table of tickets: the same columns, checks, indexes and foreign keys, but no trigger, policy or
 # function. A sequence gives the numbers.
 BARE_TABLE = """
-create table public.bare_tickets (like public.support_tickets including all);
-create sequence public.bare_numbers;
-alter table public.bare_tickets
-  alter ticket_number set default 'SUP-' || nextval('public.bare_numbers'),
+create table desk.bare_tickets (like desk.support_tickets including all);
+create sequence desk.bare_numbers;
+alter table desk.bare_tickets
+  alter ticket_number set default 'SUP-' || nextval('desk.bare_numbers'),
   add foreign key (customer_id) references auth.users (id) on delete set null,
-  add foreign key (category) references public.ticket_categories (slug) on update cascade,
-  add foreign key (assigned_to) references public.support_agents (user_id) on delete set null;
-grant select, insert on public.bare_tickets to authenticated;
-grant usage on sequence public.bare_numbers to authenticated;
-grant usage on schema private to authenticated;
-grant execute on function private.is_email(text) to authenticated;
+  add foreign key (category) references desk.ticket_categories (slug) on update cascade,
+  add foreign key (assigned_to) references desk.support_agents (user_id) on delete set null;
+grant select, insert on desk.bare_tickets to authenticated;
+grant usage on sequence desk.bare_numbers to authenticated;
+grant usage on schema desk_private to authenticated;
+grant execute on function desk_private.is_email(text) to authenticated;
 notify pgrst, 'reload schema'
 """
 # The fields of the RPC's answer.

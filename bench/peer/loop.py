@@ -1,6 +1,6 @@
 """Implements the sweep naively: fetches every open ticket as an object and changes the late ones.
 
-Runs in the peer's virtual environment. DATABASE_URL names the database; the table is public.loop_tickets.
+Runs in the peer's virtual environment. DATABASE_URL names the database; the table is desk.loop_tickets.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ class LoopTicket(SQLModel, table=True):  # type: ignore[misc, call-arg]
     """Maps the columns that a ticket's page shows."""
 
     __tablename__ = "loop_tickets"
-    __table_args__ = {"schema": "public"}
+    __table_args__ = {"schema": "desk"}
 
     id: UUID = Field(primary_key=True)
     ticket_number: str

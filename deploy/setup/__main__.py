@@ -101,7 +101,7 @@ def _print_intake_sql(cloud: Google) -> int:
     if value is None:
         raise InvalidSecrets("there is no INTAKE_SECRET yet")
     hashed = sha256(value.encode()).hexdigest()
-    print(f"""select private.set_setting('intake_secret_sha256', '"{hashed}"');""")
+    print(f"""select desk_private.set_setting('intake_secret_sha256', '"{hashed}"');""")
     return 0
 
 

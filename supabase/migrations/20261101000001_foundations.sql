@@ -1,10 +1,10 @@
 -- Foundations: the private schema, errors, settings, and checks of texts, URLs and e-mail
 -- addresses.
 --
--- PostgREST exposes `public`. `private` is never exposed: it holds tables that no client reads, and
--- the functions that do the work. A public RPC is a thin `security invoker` wrapper over a private
--- `security definer` function. The first line of that function checks rights, so every invariant
--- holds for every client.
+-- PostgREST exposes `public`. `desk_private` is never exposed: it holds tables that no client
+-- reads, and the functions that do the work. A public RPC is a thin `security invoker` wrapper over
+-- a private `security definer` function. The first line of that function checks rights, so every
+-- invariant holds for every client.
 --
 -- Functions of hot paths are plpgsql even where one expression would do: plpgsql keeps its plans
 -- for the session. A SQL function that pins its search_path is planned again by every calling
@@ -13,11 +13,16 @@
 -- In a body `t` is the ticket and `o` the outbox row at hand; statements beside them call the
 -- tables `s` and `b`. An argument `ref` is a ticket's number or id as text, `ticket_id` a uuid.
 
-create schema private;
-revoke all on schema private from public;
-grant usage on schema private to anon, authenticated, service_role;
+create schema desk;
+grant usage on schema desk to anon, authenticated, service_role;
+comment on schema desk is 'The API of the desk: tables under RLS, and functions. Exposed.';
 
-comment on schema private is
+-- It may be there already: the runner of migrations keeps its history in it.
+create schema if not exists desk_private;
+revoke all on schema desk_private from public;
+grant usage on schema desk_private to anon, authenticated, service_role;
+
+comment on schema desk_private is
   'Helpers, quotas, idempotency keys and everything else that is not an API. Never exposed.';
 
 -- Errors. Each state is mapped to an HTTP status by one table in shared/errors.py; the detail is
@@ -28,7 +33,7 @@ comment on schema private is
 --   SD404 no such ticket (for this caller) SD093 idempotency key reused with another request
 --   SD422 invalid arguments                SD094 an answer that came too late or too early
 --   SD429 quota used up
-create function private.fail(state text, message text, detail jsonb default null) returns void
+create function desk_private.fail(state text, message text, detail jsonb default null) returns void
 language plpgsql set search_path = '' as $$
 begin
   raise exception using errcode = fail.state, message = fail.message,
@@ -36,11 +41,11 @@ begin
 end
 $$;
 
-create function private.fail_fields(problems jsonb) returns void
+create function desk_private.fail_fields(problems jsonb) returns void
 language plpgsql set search_path = '' as $$
 begin
   if jsonb_array_length(problems) > 0 then
-    perform private.fail(
+    perform desk_private.fail(
       'SD422',
       problems -> 0 ->> 'path' || ' ' || (problems -> 0 ->> 'message') || '.',
       jsonb_build_object('fields', problems)
@@ -49,11 +54,11 @@ begin
 end
 $$;
 
-comment on function private.fail_fields is
+comment on function desk_private.fail_fields is
   'Raises SD422 naming every wrong argument, or does nothing when the array of {path, message} is '
   'empty.';
 
-create function private.problem(path text, message text) returns jsonb
+create function desk_private.problem(path text, message text) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 begin
   return jsonb_build_array(jsonb_build_object('path', path, 'message', message));
@@ -61,27 +66,27 @@ end
 $$;
 
 -- Settings that an operator decides once per project. No client may read them.
-create table private.settings (
+create table desk_private.settings (
   key text primary key,
   value jsonb not null
 );
 
-create function private.setting(name text) returns jsonb
+create function desk_private.setting(name text) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
   return (
-    select value from private.settings where key = name
+    select value from desk_private.settings where key = name
   );
 end
 $$;
 
-create function private.set_setting(name text, new_value jsonb) returns void
+create function desk_private.set_setting(name text, new_value jsonb) returns void
 language sql set search_path = '' as $$
-  insert into private.settings (key, value) values (name, new_value)
+  insert into desk_private.settings (key, value) values (name, new_value)
   on conflict (key) do update set value = excluded.value
 $$;
 
-insert into private.settings (key, value) values
+insert into desk_private.settings (key, value) values
   -- Where a chatbot's conversation is read: a URL with {domain_id} and {session_id}, or null.
   ('conversation_link', 'null'),
   -- The hosts that a conversation's link may name.
@@ -90,7 +95,7 @@ insert into private.settings (key, value) values
 
 -- Checks of input. CHECKs and argument checks share them, so they are immutable and read no table.
 
-create function private.text_problem(
+create function desk_private.text_problem(
   path text, given text, longest integer, required boolean default true
 ) returns jsonb
 language plpgsql immutable set search_path = '' as $$
@@ -98,26 +103,26 @@ begin
   return case
     when given is null and not required then '[]'::jsonb
     when given is null or given !~ '\S'
-      then private.problem(path, 'is required and must not be blank')
+      then desk_private.problem(path, 'is required and must not be blank')
     when char_length(given) > longest
-      then private.problem(
+      then desk_private.problem(
         path, format('must be at most %s characters, it has %s', longest, char_length(given)))
     else '[]'::jsonb
   end;
 end
 $$;
 
-create function private.choice_problem(path text, given text, choices text[]) returns jsonb
+create function desk_private.choice_problem(path text, given text, choices text[]) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 begin
   return case
     when given = any (choices) then '[]'::jsonb
-    else private.problem(path, 'must be one of ' || array_to_string(choices, ', '))
+    else desk_private.problem(path, 'must be one of ' || array_to_string(choices, ', '))
   end;
 end
 $$;
 
-create function private.is_web_url(url text) returns boolean
+create function desk_private.is_web_url(url text) returns boolean
 language plpgsql immutable set search_path = '' as $$
 begin
   return char_length(url) <= 2048
@@ -127,28 +132,29 @@ begin
 end
 $$;
 
-comment on function private.is_web_url is
+comment on function desk_private.is_web_url is
   'An https URL (http on loopback) without credentials, blanks or control characters. URLs are '
   'never fetched.';
 
-create function private.url_host(url text) returns text
+create function desk_private.url_host(url text) returns text
 language sql immutable set search_path = ''
 as $$ select lower(substring(url from '^https?://(\[[^\]]*\]|[^/?#:]+)')) $$;
 
-create function private.url_problems(path text, urls text[]) returns jsonb
+create function desk_private.url_problems(path text, urls text[]) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 begin
   if cardinality(urls) = 0 then
     return '[]';
   end if;
   return (
-    select case when cardinality(urls) > 10 then private.problem(path, 'must have at most 10 URLs')
+    select case when cardinality(urls) > 10
+      then desk_private.problem(path, 'must have at most 10 URLs')
       else '[]'::jsonb end
       || coalesce(
         jsonb_agg(
           jsonb_build_object(
             'path', path || '.' || place - 1, 'message', 'must be an https:// URL'))
-          filter (where private.is_web_url(url) is not true),
+          filter (where desk_private.is_web_url(url) is not true),
         '[]'
       )
     from unnest(urls) with ordinality as given (url, place)
@@ -156,7 +162,7 @@ begin
 end
 $$;
 
-create function private.url_encoded(part text) returns text
+create function desk_private.url_encoded(part text) returns text
 language sql immutable set search_path = '' as $$
   select coalesce(string_agg(
     case
@@ -166,7 +172,7 @@ language sql immutable set search_path = '' as $$
   from regexp_split_to_table(part, '') as letter
 $$;
 
-create function private.is_email(address text) returns boolean
+create function desk_private.is_email(address text) returns boolean
 language plpgsql immutable set search_path = '' as $$
 begin
   return char_length(address) <= 254
@@ -175,7 +181,7 @@ begin
 end
 $$;
 
-create function private.is_uuid(given text) returns boolean
+create function desk_private.is_uuid(given text) returns boolean
 language plpgsql immutable set search_path = '' as $$
 begin
   return given ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$';
@@ -183,19 +189,19 @@ end
 $$;
 
 -- RFC 3339 in UTC, whatever the session's time zone.
-create function private.wire_time(moment timestamptz) returns text
+create function desk_private.wire_time(moment timestamptz) returns text
 language plpgsql immutable set search_path = '' as $$
 begin
   return to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 end
 $$;
 
-create function private.sha256(given text) returns text
+create function desk_private.sha256(given text) returns text
 language plpgsql immutable set search_path = '' as $$
 begin
   return encode(sha256(convert_to(given, 'UTF8')), 'hex');
 end
 $$;
 
-revoke execute on all functions in schema private from public;
-grant execute on function private.wire_time to authenticated;
+revoke execute on all functions in schema desk_private from public;
+grant execute on function desk_private.wire_time to authenticated;

@@ -4,7 +4,7 @@
 -- Rights never come from a claim of the token: taking an agent's row away works at once, not when a
 -- token expires.
 
-create table public.support_agents (
+create table desk.support_agents (
   user_id uuid primary key references auth.users (id) on delete cascade,
   role text not null default 'agent' check (role in ('agent', 'admin')),
   display_name text not null check (char_length(display_name) between 1 and 200),
@@ -15,30 +15,30 @@ create table public.support_agents (
   created_at timestamptz not null default now()
 );
 
-alter table public.support_agents enable row level security;
+alter table desk.support_agents enable row level security;
 
-comment on table public.support_agents is 'The staff of the queue. Admins edit it here, under RLS.';
-comment on column public.support_agents.skills is
+comment on table desk.support_agents is 'The staff of the queue. Admins edit it here, under RLS.';
+comment on column desk.support_agents.skills is
   'Categories that this agent takes; empty means all of them.';
-comment on column public.support_agents.capacity is
+comment on column desk.support_agents.capacity is
   'The number of unresolved tickets that the agent has room for.';
-comment on column public.support_agents.branch_id is
+comment on column desk.support_agents.branch_id is
   'A branch-bound agent sees the tickets of that branch only; null sees all.';
 
 -- The branch a customer belongs to. A ticket takes its branch from here, never from a payload.
-create table public.customer_branches (
+create table desk.customer_branches (
   customer_id uuid primary key references auth.users (id) on delete cascade,
   branch_id text not null check (char_length(branch_id) between 1 and 100)
 );
 
-alter table public.customer_branches enable row level security;
+alter table desk.customer_branches enable row level security;
 
-comment on table public.customer_branches is
+comment on table desk.customer_branches is
   'The branch of a customer. No row: a ticket that only agents without a branch see.';
 
 -- The caller. Supabase's anonymous sign-ins have an id but count as not signed in.
 
-create function private.caller() returns uuid
+create function desk_private.caller() returns uuid
 language plpgsql stable set search_path = '' as $$
 declare
   claims jsonb := auth.jwt();
@@ -47,49 +47,49 @@ begin
 end
 $$;
 
-create function private.require_caller() returns uuid
+create function desk_private.require_caller() returns uuid
 language plpgsql stable set search_path = '' as $$
 declare
-  me uuid := private.caller();
+  me uuid := desk_private.caller();
 begin
   if me is null then
-    perform private.fail('SD401', 'Sign in first: this needs a signed-in person.');
+    perform desk_private.fail('SD401', 'Sign in first: this needs a signed-in person.');
   end if;
   return me;
 end
 $$;
 
-create function private.is_agent() returns boolean
+create function desk_private.is_agent() returns boolean
 language plpgsql stable security definer set search_path = '' as $$
 begin
-  return exists (select from public.support_agents where user_id = private.caller() and active);
+  return exists (select from desk.support_agents where user_id = desk_private.caller() and active);
 end
 $$;
 
-create function private.is_admin() returns boolean
+create function desk_private.is_admin() returns boolean
 language plpgsql stable security definer set search_path = '' as $$
 begin
   return exists (
-    select from public.support_agents
-    where user_id = private.caller() and active and role = 'admin');
+    select from desk.support_agents
+    where user_id = desk_private.caller() and active and role = 'admin');
 end
 $$;
 
-create function private.agent_branch() returns text
+create function desk_private.agent_branch() returns text
 language plpgsql stable security definer set search_path = '' as $$
 begin
   return (
-    select branch_id from public.support_agents where user_id = private.caller() and active
+    select branch_id from desk.support_agents where user_id = desk_private.caller() and active
   );
 end
 $$;
 
-comment on function private.agent_branch is
+comment on function desk_private.agent_branch is
   'The branch that the calling agent is bound to; null for agents who see every branch.';
 
 -- The service: functions with the secret key, and direct database sessions, which have no claims.
 -- Claims without a role are refused.
-create function private.is_service() returns boolean
+create function desk_private.is_service() returns boolean
 language plpgsql stable set search_path = '' as $$
 declare
   claims jsonb := auth.jwt();
@@ -98,69 +98,70 @@ begin
 end
 $$;
 
-create function private.require_agent() returns void
+create function desk_private.require_agent() returns void
 language plpgsql stable set search_path = '' as $$
 begin
-  perform private.require_caller();
-  if not private.is_agent() then
-    perform private.fail('SD403', 'Only agents may do this.');
+  perform desk_private.require_caller();
+  if not desk_private.is_agent() then
+    perform desk_private.fail('SD403', 'Only agents may do this.');
   end if;
 end
 $$;
 
-create function private.require_admin() returns void
+create function desk_private.require_admin() returns void
 language plpgsql stable set search_path = '' as $$
 begin
-  perform private.require_caller();
-  if not private.is_admin() then
-    perform private.fail('SD403', 'Only admins may do this.');
+  perform desk_private.require_caller();
+  if not desk_private.is_admin() then
+    perform desk_private.fail('SD403', 'Only admins may do this.');
   end if;
 end
 $$;
 
-create function private.require_service() returns void
+create function desk_private.require_service() returns void
 language plpgsql stable set search_path = '' as $$
 begin
-  if not private.is_service() then
-    perform private.fail('SD403', 'Only the service may do this.');
+  if not desk_private.is_service() then
+    perform desk_private.fail('SD403', 'Only the service may do this.');
   end if;
 end
 $$;
 
-create policy select_as_agent on public.support_agents for select to authenticated
-  using ((select private.is_agent()));
-create policy insert_as_admin on public.support_agents for insert to authenticated
-  with check ((select private.is_admin()));
-create policy update_as_admin on public.support_agents for update to authenticated
-  using ((select private.is_admin())) with check ((select private.is_admin()));
-create policy delete_as_admin on public.support_agents for delete to authenticated
-  using ((select private.is_admin()));
+create policy select_as_agent on desk.support_agents for select to authenticated
+  using ((select desk_private.is_agent()));
+create policy insert_as_admin on desk.support_agents for insert to authenticated
+  with check ((select desk_private.is_admin()));
+create policy update_as_admin on desk.support_agents for update to authenticated
+  using ((select desk_private.is_admin())) with check ((select desk_private.is_admin()));
+create policy delete_as_admin on desk.support_agents for delete to authenticated
+  using ((select desk_private.is_admin()));
 
-revoke all on public.support_agents from public, anon, authenticated, service_role;
-grant select, delete on public.support_agents to authenticated;
+revoke all on desk.support_agents from public, anon, authenticated, service_role;
+grant select, delete on desk.support_agents to authenticated;
 grant insert (user_id, role, display_name, active, skills, capacity, branch_id)
-  on public.support_agents to authenticated;
+  on desk.support_agents to authenticated;
 grant update (role, display_name, active, skills, capacity, branch_id)
-  on public.support_agents to authenticated;
-grant select on public.support_agents to service_role;
+  on desk.support_agents to authenticated;
+grant select on desk.support_agents to service_role;
 
-create policy select_own_or_as_agent on public.customer_branches for select to authenticated
-  using (customer_id = (select private.caller()) or (select private.is_agent()));
-create policy insert_as_admin on public.customer_branches for insert to authenticated
-  with check ((select private.is_admin()));
-create policy update_as_admin on public.customer_branches for update to authenticated
-  using ((select private.is_admin())) with check ((select private.is_admin()));
-create policy delete_as_admin on public.customer_branches for delete to authenticated
-  using ((select private.is_admin()));
+create policy select_own_or_as_agent on desk.customer_branches for select to authenticated
+  using (customer_id = (select desk_private.caller()) or (select desk_private.is_agent()));
+create policy insert_as_admin on desk.customer_branches for insert to authenticated
+  with check ((select desk_private.is_admin()));
+create policy update_as_admin on desk.customer_branches for update to authenticated
+  using ((select desk_private.is_admin())) with check ((select desk_private.is_admin()));
+create policy delete_as_admin on desk.customer_branches for delete to authenticated
+  using ((select desk_private.is_admin()));
 
-revoke all on public.customer_branches from public, anon, authenticated, service_role;
-grant select, delete on public.customer_branches to authenticated;
+revoke all on desk.customer_branches from public, anon, authenticated, service_role;
+grant select, delete on desk.customer_branches to authenticated;
 grant insert (customer_id, branch_id), update (branch_id)
-  on public.customer_branches to authenticated;
-grant select on public.customer_branches to service_role;
+  on desk.customer_branches to authenticated;
+grant select on desk.customer_branches to service_role;
 
-revoke execute on all functions in schema private from public;
+revoke execute on all functions in schema desk_private from public;
 grant execute on function
-  private.caller, private.require_caller, private.is_agent, private.is_admin, private.agent_branch,
-  private.fail
+  desk_private.caller, desk_private.require_caller, desk_private.is_agent, desk_private.is_admin,
+    desk_private.agent_branch,
+  desk_private.fail
 to anon, authenticated, service_role;

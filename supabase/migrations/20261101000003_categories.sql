@@ -1,6 +1,6 @@
 -- Categories of tickets. They are data, not code: admins add, rename and retire them in the table.
 
-create table public.ticket_categories (
+create table desk.ticket_categories (
   slug text primary key check (slug ~ '^[a-z][a-z0-9_]{0,49}$'),
   name text not null check (char_length(name) between 1 and 100),
   description text not null default '' check (char_length(description) <= 500),
@@ -12,42 +12,42 @@ create table public.ticket_categories (
   linear_follows boolean not null default true
 );
 
-alter table public.ticket_categories enable row level security;
+alter table desk.ticket_categories enable row level security;
 
-comment on table public.ticket_categories is
+comment on table desk.ticket_categories is
   'The subjects of tickets. A retired category keeps its tickets and takes no new ones.';
-comment on column public.ticket_categories.auto_assign is
+comment on column desk.ticket_categories.auto_assign is
   'New tickets go to the least loaded agent with the skill.';
-comment on column public.ticket_categories.linear_team is
+comment on column desk.ticket_categories.linear_team is
   'The key of the Linear team that gets an issue for every ticket; null: none.';
-comment on column public.ticket_categories.linear_label is
+comment on column desk.ticket_categories.linear_label is
   'The label of those issues; made in Linear when it is missing there.';
-comment on column public.ticket_categories.linear_follows is
+comment on column desk.ticket_categories.linear_follows is
   'Replies and changes of status follow to the issue.';
 
 create policy select_active_or_as_agent
-  on public.ticket_categories for select to anon, authenticated
-  using (is_active or (select private.is_agent()));
-create policy insert_as_admin on public.ticket_categories for insert to authenticated
-  with check ((select private.is_admin()));
-create policy update_as_admin on public.ticket_categories for update to authenticated
-  using ((select private.is_admin())) with check ((select private.is_admin()));
-create policy delete_as_admin on public.ticket_categories for delete to authenticated
-  using ((select private.is_admin()));
+  on desk.ticket_categories for select to anon, authenticated
+  using (is_active or (select desk_private.is_agent()));
+create policy insert_as_admin on desk.ticket_categories for insert to authenticated
+  with check ((select desk_private.is_admin()));
+create policy update_as_admin on desk.ticket_categories for update to authenticated
+  using ((select desk_private.is_admin())) with check ((select desk_private.is_admin()));
+create policy delete_as_admin on desk.ticket_categories for delete to authenticated
+  using ((select desk_private.is_admin()));
 
-revoke all on public.ticket_categories from public, anon, authenticated, service_role;
-grant select (slug, name, description, position, is_active) on public.ticket_categories to anon;
-grant select, delete on public.ticket_categories to authenticated;
+revoke all on desk.ticket_categories from public, anon, authenticated, service_role;
+grant select (slug, name, description, position, is_active) on desk.ticket_categories to anon;
+grant select, delete on desk.ticket_categories to authenticated;
 grant insert (
     slug, name, description, position, is_active, auto_assign, linear_team, linear_label,
     linear_follows),
   update (
     name, description, position, is_active, auto_assign, linear_team, linear_label,
     linear_follows)
-  on public.ticket_categories to authenticated;
-grant select on public.ticket_categories to service_role;
+  on desk.ticket_categories to authenticated;
+grant select on desk.ticket_categories to service_role;
 
-insert into public.ticket_categories (slug, name, description, position) values
+insert into desk.ticket_categories (slug, name, description, position) values
   ('bug', 'Bug', 'Something in the product does not work as it should.', 10),
   ('chatbot', 'Chatbot answer', 'An answer of the assistant that is wrong or not good enough.', 20),
   ('app_error', 'App error', 'Crashes and error messages.', 30),
@@ -67,14 +67,14 @@ insert into public.ticket_categories (slug, name, description, position) values
   ('other', 'Other', 'Everything else.', 990);
 
 -- The category of a report that names none, by issue type.
-create table private.issue_types (
+create table desk_private.issue_types (
   issue_type text primary key,
-  default_category text not null references public.ticket_categories (slug) on update cascade
+  default_category text not null references desk.ticket_categories (slug) on update cascade
 );
 
-create index issue_types_default_category on private.issue_types (default_category);
+create index issue_types_default_category on desk_private.issue_types (default_category);
 
-insert into private.issue_types (issue_type, default_category) values
+insert into desk_private.issue_types (issue_type, default_category) values
   ('chatbot', 'chatbot'),
   ('other', 'other'),
   ('bug', 'bug'),
@@ -83,15 +83,15 @@ insert into private.issue_types (issue_type, default_category) values
   ('ai_transfer', 'other'),
   ('webhook', 'other');
 
-create function private.category_problem(path text, given text) returns jsonb
+create function desk_private.category_problem(path text, given text) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
   return (
     select case
-      when exists (select from public.ticket_categories where slug = given and is_active)
+      when exists (select from desk.ticket_categories where slug = given and is_active)
         then '[]'::jsonb
-      else private.problem(path, 'must be one of ' || (
-        select string_agg(slug, ', ' order by position, slug) from public.ticket_categories
+      else desk_private.problem(path, 'must be one of ' || (
+        select string_agg(slug, ', ' order by position, slug) from desk.ticket_categories
         where is_active
       ))
     end
@@ -100,37 +100,38 @@ end
 $$;
 
 -- An agent's skills name categories, so that automatic assignment cannot miss for a typing error.
-create function private.check_skills() returns trigger
+create function desk_private.check_skills() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
   unknown text;
 begin
   select skill into unknown
   from unnest(new.skills) as skill
-  where not exists (select from public.ticket_categories where slug = skill)
+  where not exists (select from desk.ticket_categories where slug = skill)
   limit 1;
   if unknown is not null then
-    perform private.fail_fields(private.problem('skills', format('%L is not a category', unknown)));
+    perform desk_private.fail_fields(desk_private.problem('skills',
+      format('%L is not a category', unknown)));
   end if;
   return new;
 end
 $$;
 
-create trigger agents_10_check_skills before insert or update of skills on public.support_agents
-  for each row execute function private.check_skills();
+create trigger agents_10_check_skills before insert or update of skills on desk.support_agents
+  for each row execute function desk_private.check_skills();
 
-create function public.list_categories() returns jsonb
+create function desk.list_categories() returns jsonb
 language sql stable security invoker set search_path = '' as $$
   select jsonb_build_object('categories', coalesce(jsonb_agg(
     jsonb_build_object('category', slug, 'name', name, 'description', description)
       order by position, slug), '[]'))
-  from public.ticket_categories
+  from desk.ticket_categories
   where is_active
 $$;
 
-comment on function public.list_categories is
+comment on function desk.list_categories is
   'Active categories in their order: {categories: [{category, name, description}]}.';
 
-revoke execute on all functions in schema private from public;
-revoke all on function public.list_categories from public, anon, authenticated, service_role;
-grant execute on function public.list_categories to anon, authenticated;
+revoke execute on all functions in schema desk_private from public;
+revoke all on function desk.list_categories from public, anon, authenticated, service_role;
+grant execute on function desk.list_categories to anon, authenticated;

@@ -43,7 +43,7 @@
 -- The meaning of each status. CHECKs, indexes and hot paths repeat the names; a test holds them to
 -- this table. `linear_state` is the state type that the issue should have. Any of `linear_states`
 -- will do, since engineers sort their work among triage, backlog and unstarted.
-create table private.statuses (
+create table desk_private.statuses (
   status text primary key,
   position integer not null unique,
   is_running boolean not null,
@@ -52,83 +52,85 @@ create table private.statuses (
   linear_states text[] not null check (linear_state = any (linear_states))
 );
 
-insert into private.statuses values
+insert into desk_private.statuses values
   ('open', 1, true, false, 'unstarted', '{triage,backlog,unstarted}'),
   ('in_progress', 2, true, false, 'started', '{started}'),
   ('waiting_on_customer', 3, false, false, 'unstarted', '{triage,backlog,unstarted,started}'),
   ('resolved', 4, false, true, 'completed', '{completed}'),
   ('closed', 5, false, true, 'completed', '{completed,canceled,duplicate}');
 
-comment on table private.statuses is 'The meaning of each status, once.';
-comment on column private.statuses.is_running is 'The resolution clock runs.';
-comment on column private.statuses.is_settled is 'The ticket needs no more work.';
+comment on table desk_private.statuses is 'The meaning of each status, once.';
+comment on column desk_private.statuses.is_running is 'The resolution clock runs.';
+comment on column desk_private.statuses.is_settled is 'The ticket needs no more work.';
 
-create table private.priorities (
+create table desk_private.priorities (
   priority text primary key,
   position integer not null unique
 );
 
-insert into private.priorities values ('low', 1), ('medium', 2), ('high', 3), ('urgent', 4);
+insert into desk_private.priorities values ('low', 1), ('medium', 2), ('high', 3), ('urgent', 4);
 
-comment on table private.priorities is 'The priorities of tickets, lowest first.';
+comment on table desk_private.priorities is 'The priorities of tickets, lowest first.';
 
-create function private.priority_rank(priority text) returns integer
+create function desk_private.priority_rank(priority text) returns integer
 language plpgsql stable set search_path = '' as $$
 begin
-  return (select p.position from private.priorities p where p.priority = priority_rank.priority);
+  return (select p.position from desk_private.priorities p
+    where p.priority = priority_rank.priority);
 end
 $$;
 
-create function private.status_problem(path text, given text) returns jsonb
+create function desk_private.status_problem(path text, given text) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
-  return private.choice_problem(
-    path, given, array(select s.status from private.statuses s order by s.position));
+  return desk_private.choice_problem(
+    path, given, array(select s.status from desk_private.statuses s order by s.position));
 end
 $$;
 
-create function private.priority_problem(
+create function desk_private.priority_problem(
   path text, given text, lowest integer default 1
 ) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
-  return private.choice_problem(path, given, array(
-    select p.priority from private.priorities p where p.position >= lowest order by p.position));
+  return desk_private.choice_problem(path, given, array(
+    select p.priority from desk_private.priorities p where p.position >= lowest
+      order by p.position));
 end
 $$;
 
-comment on function private.priority_problem is
+comment on function desk_private.priority_problem is
   '`lowest` is the rank of the lowest priority that may be chosen.';
 
-create sequence private.ticket_numbers;
+create sequence desk_private.ticket_numbers;
 
-create function private.next_ticket_number() returns text
+create function desk_private.next_ticket_number() returns text
 language plpgsql set search_path = '' as $$
 begin
   return (
     select 'SUP-' || case when n < 100000 then lpad(n::text, 5, '0') else n::text end
-    from nextval('private.ticket_numbers') as n
+    from nextval('desk_private.ticket_numbers') as n
   );
 end
 $$;
 
-create table public.support_tickets (
+create table desk.support_tickets (
   id uuid primary key default gen_random_uuid(),
-  ticket_number text not null unique default private.next_ticket_number(),
+  ticket_number text not null unique default desk_private.next_ticket_number(),
   customer_id uuid references auth.users (id) on delete set null,
   requester_name text check (char_length(requester_name) between 1 and 200),
-  requester_email text check (private.is_email(requester_email)),
+  requester_email text check (desk_private.is_email(requester_email)),
   issue_type text not null
     check (issue_type in (
       'chatbot', 'other', 'bug', 'support', 'contact', 'ai_transfer', 'webhook')),
-  category text not null references public.ticket_categories (slug) on update cascade,
+  category text not null references desk.ticket_categories (slug) on update cascade,
   subject text not null check (char_length(subject) between 1 and 255 and subject ~ '\S'),
   description text not null check (
     char_length(description) between 1 and 20000 and description ~ '\S'),
   priority text not null default 'medium' check (priority in ('low', 'medium', 'high', 'urgent')),
   status text not null default 'open'
     check (status in ('open', 'in_progress', 'waiting_on_customer', 'resolved', 'closed')),
-  assigned_to uuid references public.support_agents (user_id) on delete set null,
+  assigned_to uuid references desk.support_agents (user_id) on delete set null,
   assigned_at timestamptz,
   escalated boolean not null default false,
   escalated_at timestamptz,
@@ -146,70 +148,71 @@ create table public.support_tickets (
   deleted_at timestamptz
 );
 
-alter table public.support_tickets enable row level security;
+alter table desk.support_tickets enable row level security;
 
-comment on table public.support_tickets is
+comment on table desk.support_tickets is
   'One row per ticket. Clients read it under RLS and change it through RPCs only.';
-comment on column public.support_tickets.customer_id is
+comment on column desk.support_tickets.customer_id is
   'The signed-in requester; null for an anonymous or a deleted one.';
-comment on column public.support_tickets.requester_email is
+comment on column desk.support_tickets.requester_email is
   'The address that Auth has verified, or the unverified one of an anonymous form.';
-comment on column public.support_tickets.context is
+comment on column desk.support_tickets.context is
   'Fields of the issue type, and links such as order_id.';
-comment on column public.support_tickets.version is
+comment on column desk.support_tickets.version is
   'Grows with edits of agents, not with replies or sweeps.';
-comment on column public.support_tickets.first_responded_at is
+comment on column desk.support_tickets.first_responded_at is
   'The first public reply of a human agent.';
-comment on column public.support_tickets.last_response_at is
+comment on column desk.support_tickets.last_response_at is
   'The last public message of any author.';
 
 -- Every list is newest first within one filter, so each index ends in (created_at, id), the keyset.
 -- Each index knows deleted tickets, so that a count reads the index alone. Indexes of foreign keys
 -- must also hold deleted tickets.
 create index support_tickets_customer
-  on public.support_tickets (customer_id, created_at desc, id desc)
+  on desk.support_tickets (customer_id, created_at desc, id desc)
   include (deleted_at);
 create index support_tickets_assigned
-  on public.support_tickets (assigned_to, created_at desc, id desc)
+  on desk.support_tickets (assigned_to, created_at desc, id desc)
   include (deleted_at);
-create index support_tickets_category on public.support_tickets (category, created_at desc, id desc)
+create index support_tickets_category on desk.support_tickets (category, created_at desc, id desc)
   include (deleted_at);
-create index support_tickets_status on public.support_tickets (status, created_at desc, id desc)
+create index support_tickets_status on desk.support_tickets (status, created_at desc, id desc)
   where deleted_at is null;
-create index support_tickets_priority on public.support_tickets (priority, created_at desc, id desc)
+create index support_tickets_priority on desk.support_tickets (priority, created_at desc, id desc)
   where deleted_at is null;
-create index support_tickets_created on public.support_tickets (created_at desc, id desc)
+create index support_tickets_created on desk.support_tickets (created_at desc, id desc)
   where deleted_at is null;
-create index support_tickets_updated on public.support_tickets (updated_at desc, id desc)
+create index support_tickets_updated on desk.support_tickets (updated_at desc, id desc)
   where deleted_at is null;
-create index support_tickets_branch on public.support_tickets (branch_id, created_at desc, id desc)
+create index support_tickets_branch on desk.support_tickets (branch_id, created_at desc, id desc)
   where branch_id is not null and deleted_at is null;
-create index support_tickets_escalated on public.support_tickets (created_at desc, id desc)
+create index support_tickets_escalated on desk.support_tickets (created_at desc, id desc)
   where escalated and deleted_at is null;
-create index support_tickets_context on public.support_tickets using gin (context jsonb_path_ops);
+create index support_tickets_context on desk.support_tickets using gin (context jsonb_path_ops);
 
-create policy select_own_or_as_agent on public.support_tickets for select to authenticated
+create policy select_own_or_as_agent on desk.support_tickets for select to authenticated
   using (
     deleted_at is null and (
-      customer_id = (select private.caller())
+      customer_id = (select desk_private.caller())
       or (
-        (select private.is_agent())
-        and ((select private.agent_branch()) is null or branch_id = (select private.agent_branch()))
+        (select desk_private.is_agent())
+        and ((select desk_private.agent_branch()) is null
+          or branch_id = (select desk_private.agent_branch()))
       )
     )
   );
 
-revoke all on public.support_tickets from public, anon, authenticated, service_role;
-grant select on public.support_tickets to authenticated, service_role;
+revoke all on desk.support_tickets from public, anon, authenticated, service_role;
+grant select on desk.support_tickets to authenticated, service_role;
 
 -- The lifecycle of a ticket, as data.
-create table private.status_transitions (
+create table desk_private.status_transitions (
   from_status text not null,
   to_status text not null,
   primary key (from_status, to_status)
 );
 
-insert into private.status_transitions (from_status, to_status) values
+insert into desk_private.status_transitions (from_status, to_status) values
   ('open', 'in_progress'), ('open', 'waiting_on_customer'),
   ('open', 'resolved'), ('open', 'closed'),
   ('in_progress', 'waiting_on_customer'), ('in_progress', 'open'),
@@ -219,16 +222,16 @@ insert into private.status_transitions (from_status, to_status) values
   ('resolved', 'closed'), ('resolved', 'open'),
   ('closed', 'open');
 
-create function private.require_transition(old_status text, new_status text) returns void
+create function desk_private.require_transition(old_status text, new_status text) returns void
 language plpgsql stable set search_path = '' as $$
 declare
   allowed text[] := array(
-    select to_status from private.status_transitions where from_status = old_status
+    select to_status from desk_private.status_transitions where from_status = old_status
     order by to_status
   );
 begin
   if new_status <> all (allowed) then
-    perform private.fail(
+    perform desk_private.fail(
       'SD091',
       format('A ticket that is %s cannot become %s; it can become %s.',
         old_status, new_status, array_to_string(allowed, ', ')),
@@ -239,12 +242,12 @@ end
 $$;
 
 -- Timestamps that follow from a change are set here, so that no writer can forget them.
-create function private.stamp_ticket() returns trigger
+create function desk_private.stamp_ticket() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
   new.updated_at := now();
   if new.status <> old.status then
-    perform private.require_transition(old.status, new.status);
+    perform desk_private.require_transition(old.status, new.status);
     new.resolved_at := case new.status
       when 'resolved' then now()
       when 'closed' then old.resolved_at
@@ -267,22 +270,22 @@ begin
 end
 $$;
 
-create trigger tickets_10_stamp before update on public.support_tickets
-  for each row when (old is distinct from new) execute function private.stamp_ticket();
+create trigger tickets_10_stamp before update on desk.support_tickets
+  for each row when (old is distinct from new) execute function desk_private.stamp_ticket();
 
 -- Finding one ticket, and the role of the caller on it.
 
-create function private.find_ticket(ref text) returns public.support_tickets
+create function desk_private.find_ticket(ref text) returns desk.support_tickets
 language plpgsql stable security definer set search_path = '' as $$
 declare
-  t public.support_tickets;
+  t desk.support_tickets;
 begin
   -- One look-up for each kind of reference: a CASE over both columns fits neither index.
-  if private.is_uuid(ref) then
-    select s.* into t from public.support_tickets s
+  if desk_private.is_uuid(ref) then
+    select s.* into t from desk.support_tickets s
     where s.id = ref::uuid and s.deleted_at is null;
   else
-    select s.* into t from public.support_tickets s
+    select s.* into t from desk.support_tickets s
     where s.ticket_number = upper(ref) and s.deleted_at is null;
   end if;
   return t;
@@ -290,81 +293,82 @@ end
 $$;
 
 -- An anonymous requester holds a token that opens this one ticket; only its hash is kept.
-create table private.ticket_tokens (
-  ticket_id uuid primary key references public.support_tickets (id) on delete cascade,
+create table desk_private.ticket_tokens (
+  ticket_id uuid primary key references desk.support_tickets (id) on delete cascade,
   token_sha256 text not null
 );
 
-create function private.token_opens(t public.support_tickets, token text) returns boolean
+create function desk_private.token_opens(t desk.support_tickets, token text) returns boolean
 language plpgsql stable security definer set search_path = '' as $$
 begin
   return token is not null
     and exists (
-      select from private.ticket_tokens k
-      where k.ticket_id = t.id and k.token_sha256 = private.sha256(token)
+      select from desk_private.ticket_tokens k
+      where k.ticket_id = t.id and k.token_sha256 = desk_private.sha256(token)
     )
     and (
       t.closed_at is null
       or t.closed_at > now() - make_interval(
-        days => (private.setting('ticket_token_days') #>> '{}')::integer)
+        days => (desk_private.setting('ticket_token_days') #>> '{}')::integer)
     );
 end
 $$;
 
-create function private.role_on(t public.support_tickets, token text default null) returns text
+create function desk_private.role_on(t desk.support_tickets, token text default null) returns text
 language plpgsql stable security definer set search_path = '' as $$
 begin
   return case
-    when private.is_agent()
-      and (private.agent_branch() is null or t.branch_id = private.agent_branch())
+    when desk_private.is_agent()
+      and (desk_private.agent_branch() is null or t.branch_id = desk_private.agent_branch())
       then 'agent'
-    when t.customer_id = private.caller() or private.token_opens(t, token) then 'customer'
+    when t.customer_id = desk_private.caller() or desk_private.token_opens(t, token) then 'customer'
   end;
 end
 $$;
 
-comment on function private.role_on is
+comment on function desk_private.role_on is
   'The role of the caller on the ticket: agent, customer, or null.';
 
 -- Returns the ticket that a caller may see, locked if `for_change`; SD404 otherwise, whether it
 -- exists or not. The lock is FOR NO KEY UPDATE: foreign-key checks do not block on it. So the
 -- outbox's senders cannot deadlock with an editing agent.
-create function private.require_ticket(
+create function desk_private.require_ticket(
   ref text, token text default null, for_change boolean default false
-) returns public.support_tickets
+) returns desk.support_tickets
 language plpgsql security definer set search_path = '' as $$
 declare
-  t public.support_tickets;
+  t desk.support_tickets;
 begin
   if token is null then
-    perform private.require_caller();
+    perform desk_private.require_caller();
   end if;
-  t := private.find_ticket(ref);
+  t := desk_private.find_ticket(ref);
   if for_change and t.id is not null then
-    select s.* into t from public.support_tickets s
+    select s.* into t from desk.support_tickets s
     where s.id = t.id and s.deleted_at is null
     for no key update;
   end if;
-  if t.id is null or private.role_on(t, token) is null then
-    perform private.fail('SD404', 'There is no such ticket.');
+  if t.id is null or desk_private.role_on(t, token) is null then
+    perform desk_private.fail('SD404', 'There is no such ticket.');
   end if;
   return t;
 end
 $$;
 
 -- A ticket as it goes over the wire in lists.
-create function private.ticket_summary(t public.support_tickets) returns jsonb
+create function desk_private.ticket_summary(t desk.support_tickets) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
   return jsonb_build_object(
     'ticket_id', t.id, 'ticket_number', t.ticket_number, 'issue_type', t.issue_type,
     'category', t.category, 'subject', t.subject, 'status', t.status, 'priority', t.priority,
     'assigned_to', t.assigned_to, 'escalated', t.escalated,
-    'created_at', private.wire_time(t.created_at), 'updated_at', private.wire_time(t.updated_at),
-    'last_response_at', private.wire_time(t.last_response_at)
+    'created_at', desk_private.wire_time(t.created_at), 'updated_at',
+      desk_private.wire_time(t.updated_at),
+    'last_response_at', desk_private.wire_time(t.last_response_at)
   );
 end
 $$;
 
-revoke execute on all functions in schema private from public;
-grant execute on function private.ticket_summary to authenticated;
+revoke execute on all functions in schema desk_private from public;
+grant execute on function desk_private.ticket_summary to authenticated;

@@ -12,8 +12,8 @@
 --     read by    is_quiet
 --     written by change_ticket
 
-create table public.ticket_events (
-  ticket_id uuid not null references public.support_tickets (id) on delete cascade,
+create table desk.ticket_events (
+  ticket_id uuid not null references desk.support_tickets (id) on delete cascade,
   seq integer not null,
   type text not null check (type ~ '^[a-z_]{1,40}$'),
   actor text not null check (actor in ('customer', 'agent', 'ai', 'system')),
@@ -23,37 +23,37 @@ create table public.ticket_events (
   primary key (ticket_id, seq)
 );
 
-alter table public.ticket_events enable row level security;
+alter table desk.ticket_events enable row level security;
 
-comment on table public.ticket_events is
+comment on table desk.ticket_events is
   'For agents. get_ticket derives a customer''s timeline, without notes and assignments.';
-comment on column public.ticket_events.changes is
+comment on column desk.ticket_events.changes is
   '{column: [old, new]}; for "rated" {"rating": [null, 4]}; empty for "noted".';
 
-create policy select_as_agent on public.ticket_events for select to authenticated
-  using ((select private.is_agent())
-    and exists (select from public.support_tickets t where t.id = ticket_id));
+create policy select_as_agent on desk.ticket_events for select to authenticated
+  using ((select desk_private.is_agent())
+    and exists (select from desk.support_tickets t where t.id = ticket_id));
 
-revoke all on public.ticket_events from public, anon, authenticated, service_role;
-grant select on public.ticket_events to authenticated, service_role;
+revoke all on desk.ticket_events from public, anon, authenticated, service_role;
+grant select on desk.ticket_events to authenticated, service_role;
 
 -- The actor of an event: the session flag if it is set, else derived from the claims.
-create function private.actor_on(customer_id uuid) returns text
+create function desk_private.actor_on(customer_id uuid) returns text
 language plpgsql stable security definer set search_path = '' as $$
 begin
   return coalesce(
     nullif(current_setting('supadesk.actor', true), ''),
     case
-      when private.is_service() then 'system'
-      when actor_on.customer_id = private.caller() then 'customer'
-      when private.is_agent() then 'agent'
+      when desk_private.is_service() then 'system'
+      when actor_on.customer_id = desk_private.caller() then 'customer'
+      when desk_private.is_agent() then 'agent'
       else 'customer'
     end
   );
 end
 $$;
 
-create function private.event_type(changes jsonb) returns text
+create function desk_private.event_type(changes jsonb) returns text
 language plpgsql immutable set search_path = '' as $$
 begin
   return case
@@ -71,19 +71,19 @@ end
 $$;
 
 -- The writer of an event holds the lock of the ticket's row, so seq has no gaps and no ties.
-create function private.record_event(
+create function desk_private.record_event(
   ticket_id uuid, kind text, actor text, changes jsonb default '{}'
 ) returns void
 language sql security definer set search_path = '' as $$
-  insert into public.ticket_events (ticket_id, seq, type, actor, actor_id, changes)
+  insert into desk.ticket_events (ticket_id, seq, type, actor, actor_id, changes)
   select record_event.ticket_id,
     coalesce(
-      (select max(e.seq) from public.ticket_events e where e.ticket_id = record_event.ticket_id),
+      (select max(e.seq) from desk.ticket_events e where e.ticket_id = record_event.ticket_id),
       0) + 1,
-    kind, record_event.actor, private.caller(), record_event.changes
+    kind, record_event.actor, desk_private.caller(), record_event.changes
 $$;
 
-create function private.without_requester(changes jsonb) returns jsonb
+create function desk_private.without_requester(changes jsonb) returns jsonb
 language sql immutable set search_path = '' as $$
   select changes - 'customer_id' - 'requester_name' - 'requester_email' || case
     when changes ? 'context' then jsonb_build_object('context', jsonb_build_array(
@@ -92,11 +92,11 @@ language sql immutable set search_path = '' as $$
   end
 $$;
 
-create function private.record_created() returns trigger
+create function desk_private.record_created() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  insert into public.ticket_events (ticket_id, seq, type, actor, actor_id, changes)
-  select new.id, 1, 'created', private.actor_on(new.customer_id), private.caller(),
+  insert into desk.ticket_events (ticket_id, seq, type, actor, actor_id, changes)
+  select new.id, 1, 'created', desk_private.actor_on(new.customer_id), desk_private.caller(),
     jsonb_object_agg(f.key, jsonb_build_array(null, f.value))
   from jsonb_each(to_jsonb(new)) as f
   where f.value <> 'null';
@@ -106,39 +106,41 @@ $$;
 
 -- Removes a deleted requester from the history, old values included. It runs before the event of
 -- the removal is written: row triggers fire before statement triggers.
-create function private.forget_requester() returns trigger
+create function desk_private.forget_requester() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  update public.ticket_events e
-  set changes = private.without_requester(e.changes), actor_id = nullif(e.actor_id, old.customer_id)
+  update desk.ticket_events e
+  set changes = desk_private.without_requester(e.changes),
+    actor_id = nullif(e.actor_id, old.customer_id)
   where e.ticket_id = new.id;
-  update public.ticket_messages m
+  update desk.ticket_messages m
   set author_id = null
   where m.ticket_id = new.id and m.author_id = old.customer_id;
-  update private.ticket_search s
-  set words = ts_delete(s.words, private.customer_mark(old.customer_id))
+  update desk_private.ticket_search s
+  set words = ts_delete(s.words, desk_private.customer_mark(old.customer_id))
   where s.ticket_id = new.id;
   return null;
 end
 $$;
 
-create trigger tickets_20_forget_requester after update on public.support_tickets
+create trigger tickets_20_forget_requester after update on desk.support_tickets
   for each row when (old.customer_id is not null and new.customer_id is null)
-    execute function private.forget_requester();
+    execute function desk_private.forget_requester();
 
 -- Set-based: a sweep over a thousand tickets writes its events in one statement. The plan is cached
 -- after the first change of a connection, usually of one row. Without nested loops that plan also
 -- serves a thousand rows. `offset 0` is an optimisation fence: the diff is computed once, not once
 -- per reference.
-create function private.record_changed() returns trigger
+create function desk_private.record_changed() returns trigger
 language plpgsql security definer set search_path = '' set enable_nestloop = off as $$
 begin
-  insert into public.ticket_events (ticket_id, seq, type, actor, actor_id, changes)
+  insert into desk.ticket_events (ticket_id, seq, type, actor, actor_id, changes)
   select d.id,
-    coalesce((select max(e.seq) from public.ticket_events e where e.ticket_id = d.id), 0) + 1,
-    case when d.loses_requester then 'requester_removed' else private.event_type(d.changes) end,
-    private.actor_on(d.customer_id), private.caller(),
-    case when d.loses_requester then private.without_requester(d.changes) else d.changes end
+    coalesce((select max(e.seq) from desk.ticket_events e where e.ticket_id = d.id), 0) + 1,
+    case when d.loses_requester then 'requester_removed'
+      else desk_private.event_type(d.changes) end,
+    desk_private.actor_on(d.customer_id), desk_private.caller(),
+    case when d.loses_requester then desk_private.without_requester(d.changes) else d.changes end
   from (
     select r.id, r.customer_id, r.loses_requester, (
       select jsonb_object_agg(f.key, jsonb_build_array(r.earlier -> f.key, f.value))
@@ -159,26 +161,26 @@ begin
 end
 $$;
 
-create trigger tickets_20_record_created after insert on public.support_tickets
-  for each row execute function private.record_created();
+create trigger tickets_20_record_created after insert on desk.support_tickets
+  for each row execute function desk_private.record_created();
 
-create trigger tickets_20_record_changed after update on public.support_tickets
+create trigger tickets_20_record_changed after update on desk.support_tickets
   referencing old table as before new table as after
-  for each statement execute function private.record_changed();
+  for each statement execute function desk_private.record_changed();
 
-create function private.replay_ticket(ticket_id uuid) returns public.support_tickets
+create function desk_private.replay_ticket(ticket_id uuid) returns desk.support_tickets
 language sql stable set search_path = '' as $$
   select jsonb_populate_record(
-    null::public.support_tickets,
+    null::desk.support_tickets,
     (
       select jsonb_object_agg(c.key, c.value -> 1 order by e.seq)
-      from public.ticket_events e, jsonb_each(e.changes) c
+      from desk.ticket_events e, jsonb_each(e.changes) c
       where e.ticket_id = replay_ticket.ticket_id
     )
   )
 $$;
 
-comment on function private.replay_ticket is
+comment on function desk_private.replay_ticket is
   'The row that the events of a ticket add up to; equals the row itself.';
 
-revoke execute on all functions in schema private from public;
+revoke execute on all functions in schema desk_private from public;

@@ -3,13 +3,13 @@
 
 -- A sliding window: at most `most` within any `period`, not per clock hour, which would allow twice
 -- as many around the hour.
-create table private.quota_limits (
+create table desk_private.quota_limits (
   kind text primary key,
   most integer not null check (most between 0 and 10000),
   period interval not null check (period > interval '0')
 );
 
-insert into private.quota_limits (kind, most, period) values
+insert into desk_private.quota_limits (kind, most, period) values
   ('bug', 5, '1 hour'),
   ('support', 5, '1 hour'),
   ('feedback', 10, '1 hour'),
@@ -20,27 +20,27 @@ insert into private.quota_limits (kind, most, period) values
   ('anonymous_contact', 5, '1 hour'),
   ('message', 60, '1 hour');
 
-create table private.quotas (
+create table desk_private.quotas (
   who text not null,
-  kind text not null references private.quota_limits (kind) on delete cascade,
+  kind text not null references desk_private.quota_limits (kind) on delete cascade,
   used_at timestamptz[] not null,
   primary key (who, kind)
 );
 
-create index quotas_kind on private.quotas (kind);
+create index quotas_kind on desk_private.quotas (kind);
 
 -- One row per person and kind, updated only while there is room: its lock serialises racing calls.
 -- It keeps the latest `most` times. There is room if fewer are stored, or if the oldest has left
 -- the window.
-create function private.spend_quota(who text, kind text) returns void
+create function desk_private.spend_quota(who text, kind text) returns void
 language plpgsql security definer set search_path = '' as $$
 declare
-  rule private.quota_limits;
+  rule desk_private.quota_limits;
   oldest timestamptz := now();
 begin
-  select l.* into strict rule from private.quota_limits l where l.kind = spend_quota.kind;
+  select l.* into strict rule from desk_private.quota_limits l where l.kind = spend_quota.kind;
   if rule.most > 0 then
-    insert into private.quotas as q (who, kind, used_at)
+    insert into desk_private.quotas as q (who, kind, used_at)
     values (spend_quota.who, spend_quota.kind, array[now()])
     on conflict on constraint quotas_pkey do update
       set used_at = (q.used_at || now())[greatest(1, cardinality(q.used_at) + 2 - rule.most):]
@@ -50,9 +50,9 @@ begin
       return;
     end if;
     select q.used_at[cardinality(q.used_at) + 1 - rule.most] into oldest
-    from private.quotas q where q.who = spend_quota.who and q.kind = spend_quota.kind;
+    from desk_private.quotas q where q.who = spend_quota.who and q.kind = spend_quota.kind;
   end if;
-  perform private.fail(
+  perform desk_private.fail(
     'SD429',
     format('That is more than %s in %s. Try again later.', rule.most,
       case rule.period when interval '1 hour' then 'an hour' else rule.period::text end),
@@ -63,7 +63,7 @@ end
 $$;
 
 -- Idempotency keys: the same key and request give the stored answer for 24 hours.
-create table private.idempotency (
+create table desk_private.idempotency (
   caller text not null,
   action text not null,
   key text not null,
@@ -73,29 +73,29 @@ create table private.idempotency (
   primary key (caller, action, key)
 );
 
-create index idempotency_created on private.idempotency (created_at);
+create index idempotency_created on desk_private.idempotency (created_at);
 
 -- Returns null for a new key, which is now claimed until the transaction ends; else the stored
 -- answer. A concurrent call with the same key waits at the insert until the first commits or rolls
 -- back.
-create function private.replayed_answer(
+create function desk_private.replayed_answer(
   caller text, action text, key text, request jsonb
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  earlier private.idempotency;
+  earlier desk_private.idempotency;
   request_sha256 text;
 begin
   if replayed_answer.key is null then
     return null;
   end if;
-  request_sha256 := private.sha256(request::text);
+  request_sha256 := desk_private.sha256(request::text);
   if replayed_answer.key !~ '^[\x21-\x7e]{1,255}$' then
-    perform private.fail_fields(
-      private.problem(
+    perform desk_private.fail_fields(
+      desk_private.problem(
         'idempotency_key', 'must be 1 to 255 printable ASCII characters without blanks'));
   end if;
-  insert into private.idempotency as i (caller, action, key, request_sha256)
+  insert into desk_private.idempotency as i (caller, action, key, request_sha256)
   values (replayed_answer.caller, replayed_answer.action, replayed_answer.key, request_sha256)
   on conflict on constraint idempotency_pkey do update
     set request_sha256 = excluded.request_sha256, answer = null, created_at = now()
@@ -103,24 +103,24 @@ begin
   if found then
     return null;
   end if;
-  select i.* into strict earlier from private.idempotency i
+  select i.* into strict earlier from desk_private.idempotency i
   where i.caller = replayed_answer.caller and i.action = replayed_answer.action
     and i.key = replayed_answer.key;
   if earlier.request_sha256 <> request_sha256 then
-    perform private.fail(
+    perform desk_private.fail(
       'SD093', 'This Idempotency-Key was used with another request; use a new one.');
   end if;
   return earlier.answer;
 end
 $$;
 
-create function private.remember_answer(
+create function desk_private.remember_answer(
   caller text, action text, key text, answer jsonb
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 begin
   if remember_answer.key is not null then
-    update private.idempotency i
+    update desk_private.idempotency i
     set answer = remember_answer.answer
     where i.caller = remember_answer.caller and i.action = remember_answer.action
       and i.key = remember_answer.key;
@@ -130,23 +130,23 @@ end
 $$;
 
 -- Received webhooks: each sender numbers its deliveries, so that a repeated one does nothing.
-create table private.received_webhooks (
+create table desk_private.received_webhooks (
   source text not null,
   delivery text not null,
   received_at timestamptz not null default now(),
   primary key (source, delivery)
 );
 
-create index received_webhooks_received on private.received_webhooks (received_at);
+create index received_webhooks_received on desk_private.received_webhooks (received_at);
 
-create function private.is_first_delivery(source text, delivery text) returns boolean
+create function desk_private.is_first_delivery(source text, delivery text) returns boolean
 language plpgsql security definer set search_path = '' as $$
 begin
-  insert into private.received_webhooks (source, delivery)
+  insert into desk_private.received_webhooks (source, delivery)
   values (is_first_delivery.source, is_first_delivery.delivery)
   on conflict do nothing;
   return found;
 end
 $$;
 
-revoke execute on all functions in schema private from public;
+revoke execute on all functions in schema desk_private from public;

@@ -5,12 +5,12 @@
 -- its lease token still matches. The payload is frozen at the first attempt, so that a retry sends
 -- the same. Rows of one ordering key go in order.
 
-create table private.outbox (
+create table desk_private.outbox (
   id bigint generated always as identity primary key,
   channel text not null check (channel in ('mail', 'linear')),
   kind text not null,
   ordering_key text not null,
-  ticket_id uuid references public.support_tickets (id) on delete cascade,
+  ticket_id uuid references desk.support_tickets (id) on delete cascade,
   recipient uuid,
   data jsonb not null default '{}',
   payload jsonb,
@@ -25,43 +25,45 @@ create table private.outbox (
   created_at timestamptz not null default now()
 );
 
-create index outbox_claimable on private.outbox (channel, available_at) where state = 'pending';
-create index outbox_ordering_key on private.outbox (ordering_key, id) where state = 'pending';
-create index outbox_ticket on private.outbox (ticket_id);
-create index outbox_settled on private.outbox (settled_at) where state = 'done';
-create index outbox_dead on private.outbox (id) where state = 'dead';
-create index outbox_dead_ordering_key on private.outbox (ordering_key, kind) where state = 'dead';
+create index outbox_claimable on desk_private.outbox (channel, available_at)
+  where state = 'pending';
+create index outbox_ordering_key on desk_private.outbox (ordering_key, id) where state = 'pending';
+create index outbox_ticket on desk_private.outbox (ticket_id);
+create index outbox_settled on desk_private.outbox (settled_at) where state = 'done';
+create index outbox_dead on desk_private.outbox (id) where state = 'dead';
+create index outbox_dead_ordering_key on desk_private.outbox (ordering_key, kind)
+  where state = 'dead';
 -- At most one waiting digest per person; it gathers their news.
-create unique index outbox_digest on private.outbox (recipient)
+create unique index outbox_digest on desk_private.outbox (recipient)
   where kind = 'digest' and state = 'pending' and payload is null;
 
-comment on column private.outbox.ordering_key is
+comment on column desk_private.outbox.ordering_key is
   'Rows of one key are sent one after the other, in the order of their ids.';
-comment on column private.outbox.data is
+comment on column desk_private.outbox.data is
   'The source of the payload; a secret in it is removed once the row is settled.';
 
 -- Leases up to `batch` rows that are ready and first of their ordering key. The lease outlasts a
 -- batch, so a row whose sender died comes back. A dead letter of the kind `blocks` holds up the
 -- later rows of its key: a comment waits for its issue.
-create function private.claim_outbox(
+create function desk_private.claim_outbox(
   for_channel text, batch integer, lease_seconds integer, for_key text default null,
   blocks text default null
-) returns setof private.outbox
+) returns setof desk_private.outbox
 language sql security definer set search_path = '' as $$
-  update private.outbox o
+  update desk_private.outbox o
   set lease_token = gen_random_uuid(), locked_until = now() + make_interval(secs => lease_seconds),
     attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, now())
   where o.id in (
-    select ready.id from private.outbox ready
+    select ready.id from desk_private.outbox ready
     where ready.channel = for_channel and ready.state = 'pending' and ready.available_at <= now()
       and (ready.locked_until is null or ready.locked_until < now())
       and (for_key is null or ready.ordering_key = for_key)
       and not exists (
-        select from private.outbox earlier
+        select from desk_private.outbox earlier
         where earlier.ordering_key = ready.ordering_key and earlier.id < ready.id
           and earlier.state = 'pending')
       and not exists (
-        select from private.outbox earlier
+        select from desk_private.outbox earlier
         where earlier.ordering_key = ready.ordering_key and earlier.id < ready.id
           and earlier.state = 'dead' and earlier.kind = blocks)
     order by ready.available_at, ready.id
@@ -71,26 +73,27 @@ language sql security definer set search_path = '' as $$
   returning o.*
 $$;
 
-insert into private.settings (key, value) values ('outbox_retry_seconds', '10');
+insert into desk_private.settings (key, value) values ('outbox_retry_seconds', '10');
 
 -- Retries with exponential backoff and jitter. A mail becomes a dead letter after 23 hours: vendors
 -- deduplicate for a day only. Rows for Linear carry an id of their own, and may wait for two weeks.
-create function private.settle_row(
+create function desk_private.settle_row(
   row_id bigint, token uuid, outcome text, error text, retry_after_seconds integer
-) returns private.outbox
+) returns desk_private.outbox
 language plpgsql security definer set search_path = '' as $$
 declare
-  o private.outbox;
-  first_pause real := (private.setting('outbox_retry_seconds') #>> '{}')::real;
+  o desk_private.outbox;
+  first_pause real := (desk_private.setting('outbox_retry_seconds') #>> '{}')::real;
 begin
-  perform private.require_service();
-  perform private.fail_fields(private.choice_problem('outcome', outcome, '{done,retry,dead}'));
-  select b.* into o from private.outbox b
+  perform desk_private.require_service();
+  perform desk_private.fail_fields(desk_private.choice_problem('outcome', outcome,
+    '{done,retry,dead}'));
+  select b.* into o from desk_private.outbox b
   where b.id = row_id and b.lease_token = token and b.state = 'pending' for update;
   if not found then
     return null;
   end if;
-  update private.outbox b
+  update desk_private.outbox b
   set state = case
       when outcome = 'retry' then case
         when b.first_attempt_at < now()
@@ -110,18 +113,19 @@ begin
 end
 $$;
 
-comment on function private.settle_row is 'The row as it was, or null when its lease was lost.';
+comment on function desk_private.settle_row
+  is 'The row as it was, or null when its lease was lost.';
 
 -- The lease of a row as its sender gets it; freezes the payload. Without a payload there is nothing
 -- to send: the row is settled, and the result is null.
-create function private.lease_row(o private.outbox, payload jsonb) returns jsonb
+create function desk_private.lease_row(o desk_private.outbox, payload jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 begin
   if payload is null then
-    perform private.settle_row(o.id, o.lease_token, 'done', 'nothing left to send', null);
+    perform desk_private.settle_row(o.id, o.lease_token, 'done', 'nothing left to send', null);
     return null;
   end if;
-  update private.outbox b set payload = lease_row.payload where b.id = o.id;
+  update desk_private.outbox b set payload = lease_row.payload where b.id = o.id;
   return jsonb_build_object(
     'id', o.id, 'lease_token', o.lease_token, 'kind', o.kind, 'attempt', o.attempts,
     'payload', payload);
@@ -130,57 +134,57 @@ $$;
 
 -- Dead letters, for admins.
 
-create function private.list_dead_letters() returns jsonb
+create function desk_private.list_dead_letters() returns jsonb
 language plpgsql security definer set search_path = '' as $$
 begin
-  perform private.require_admin();
+  perform desk_private.require_admin();
   return jsonb_build_object('dead_letters', coalesce((
     select jsonb_agg(jsonb_build_object(
       'id', o.id, 'channel', o.channel, 'kind', o.kind, 'ticket_id', o.ticket_id,
       'ticket_number', t.ticket_number, 'recipient', o.payload ->> 'to', 'attempts', o.attempts,
-      'error', o.last_error, 'created_at', private.wire_time(o.created_at),
-      'settled_at', private.wire_time(o.settled_at)
+      'error', o.last_error, 'created_at', desk_private.wire_time(o.created_at),
+      'settled_at', desk_private.wire_time(o.settled_at)
     ) order by o.id)
-    from (select b.* from private.outbox b where b.state = 'dead' order by b.id limit 100) o
-    left join public.support_tickets t on t.id = o.ticket_id), '[]'));
+    from (select b.* from desk_private.outbox b where b.state = 'dead' order by b.id limit 100) o
+    left join desk.support_tickets t on t.id = o.ticket_id), '[]'));
 end
 $$;
 
-create function public.list_dead_letters() returns jsonb
+create function desk.list_dead_letters() returns jsonb
 language sql security invoker set search_path = ''
-as $$ select private.list_dead_letters() $$;
+as $$ select desk_private.list_dead_letters() $$;
 
-comment on function public.list_dead_letters is
+comment on function desk.list_dead_letters is
   'Undeliverable rows, for admins: at most 100, oldest first.';
 
 -- The payload stays frozen: a retry sends what was refused. Only the address of a mail is looked up
 -- again, since it may have been the error.
-create function private.retry_dead_letter(row_id bigint) returns jsonb
+create function desk_private.retry_dead_letter(row_id bigint) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 begin
-  perform private.require_admin();
-  update private.outbox o
+  perform desk_private.require_admin();
+  update desk_private.outbox o
   set state = 'pending', attempts = 0, first_attempt_at = null, available_at = now(),
     settled_at = null,
     payload = case when o.channel = 'mail' then o.payload - 'to' else o.payload end
   where o.id = row_id and o.state = 'dead';
   if not found then
-    perform private.fail('SD404', 'There is no such dead letter.');
+    perform desk_private.fail('SD404', 'There is no such dead letter.');
   end if;
   return jsonb_build_object('id', row_id, 'state', 'pending');
 end
 $$;
 
-create function public.retry_dead_letter(id bigint) returns jsonb
+create function desk.retry_dead_letter(id bigint) returns jsonb
 language sql security invoker set search_path = ''
-as $$ select private.retry_dead_letter(id) $$;
+as $$ select desk_private.retry_dead_letter(id) $$;
 
-comment on function public.retry_dead_letter is 'An admin retries a dead letter.';
+comment on function desk.retry_dead_letter is 'An admin retries a dead letter.';
 
-revoke execute on all functions in schema private from public;
-revoke all on function public.list_dead_letters, public.retry_dead_letter
+revoke execute on all functions in schema desk_private from public;
+revoke all on function desk.list_dead_letters, desk.retry_dead_letter
   from public, anon, authenticated, service_role;
 grant execute on function
-  private.list_dead_letters, private.retry_dead_letter, public.list_dead_letters,
-  public.retry_dead_letter
+  desk_private.list_dead_letters, desk_private.retry_dead_letter, desk.list_dead_letters,
+  desk.retry_dead_letter
 to authenticated;

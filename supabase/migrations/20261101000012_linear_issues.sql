@@ -2,8 +2,8 @@
 --
 -- The chapters linear and linear_sync create and follow it; filing and reading show it.
 
-create table private.linear_issues (
-  ticket_id uuid primary key references public.support_tickets (id) on delete cascade,
+create table desk_private.linear_issues (
+  ticket_id uuid primary key references desk.support_tickets (id) on delete cascade,
   team text not null,
   identifier text,
   url text,
@@ -13,20 +13,20 @@ create table private.linear_issues (
   removed_at timestamptz
 );
 
-comment on table private.linear_issues is
+comment on table desk_private.linear_issues is
   'The issue of a ticket. Its identifier is null until Linear has created it.';
-comment on column private.linear_issues.state_type is
+comment on column desk_private.linear_issues.state_type is
   'triage, backlog, unstarted, started, completed, canceled or duplicate.';
-comment on column private.linear_issues.changed_at is
+comment on column desk_private.linear_issues.changed_at is
   'Linear''s updatedAt of the stored state; older news is ignored.';
 
 -- The issue of a ticket as create_ticket and get_ticket return it.
-create function private.linear_state(ticket_id uuid) returns jsonb
+create function desk_private.linear_state(ticket_id uuid) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 declare
-  l private.linear_issues;
+  l desk_private.linear_issues;
 begin
-  select i.* into l from private.linear_issues i
+  select i.* into l from desk_private.linear_issues i
   where i.ticket_id = linear_state.ticket_id and i.removed_at is null;
   return jsonb_build_object(
     'linear', case
@@ -39,4 +39,4 @@ begin
 end
 $$;
 
-revoke execute on all functions in schema private from public;
+revoke execute on all functions in schema desk_private from public;

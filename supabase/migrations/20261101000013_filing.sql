@@ -1,9 +1,9 @@
--- Filing a ticket. Every entry point ends in private.file_ticket, which checks the row and writes
--- it with its attachments.
+-- Filing a ticket. Every entry point ends in desk_private.file_ticket, which checks the row and
+-- writes it with its attachments.
 
 -- The fields of `context` by issue type. Types without a row take any keys.
-create table private.context_fields (
-  issue_type text not null references private.issue_types (issue_type) on delete cascade,
+create table desk_private.context_fields (
+  issue_type text not null references desk_private.issue_types (issue_type) on delete cascade,
   field text not null,
   longest integer not null,
   required boolean not null default false,
@@ -11,7 +11,7 @@ create table private.context_fields (
   primary key (issue_type, field)
 );
 
-insert into private.context_fields (issue_type, field, longest, required, choices) values
+insert into desk_private.context_fields (issue_type, field, longest, required, choices) values
   ('chatbot', 'domain_id', 255, true, null),
   ('chatbot', 'session_id', 255, true, null),
   ('chatbot', 'conversation_link', 2048, false, null),
@@ -28,54 +28,55 @@ insert into private.context_fields (issue_type, field, longest, required, choice
   ('other', 'reporter_email', 254, false, null),
   ('contact', 'reporter_email', 254, false, null);
 
-create function private.context_problems(issue_type text, context jsonb) returns jsonb
+create function desk_private.context_problems(issue_type text, context jsonb) returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
   problems jsonb := '[]';
   entry record;
 begin
   if jsonb_typeof(context) is distinct from 'object' then
-    return private.problem('context', 'must be an object');
+    return desk_private.problem('context', 'must be an object');
   end if;
   if context = '{}' and not exists (
-    select from private.context_fields f
+    select from desk_private.context_fields f
     where f.issue_type = context_problems.issue_type and f.required
   ) then
     return '[]';
   end if;
   if (select count(*) from jsonb_object_keys(context)) > 40 then
-    return private.problem('context', 'must have at most 40 keys');
+    return desk_private.problem('context', 'must have at most 40 keys');
   end if;
   for entry in
     select coalesce(given.key, field.field) as key, given.key is not null as is_given, given.value,
       field.longest, field.required, field.choices,
       field.field is not null or not exists (
-        select from private.context_fields f where f.issue_type = context_problems.issue_type
+        select from desk_private.context_fields f where f.issue_type = context_problems.issue_type
       ) as is_known
     from jsonb_each(context) as given
     full join (
-      select f.* from private.context_fields f where f.issue_type = context_problems.issue_type
+      select f.* from desk_private.context_fields f where f.issue_type = context_problems.issue_type
     ) as field on field.field = given.key
     order by 1
   loop
     problems := problems || case
       when not entry.is_known
-        then private.problem('context.' || entry.key, 'is not a field of this issue type')
+        then desk_private.problem('context.' || entry.key, 'is not a field of this issue type')
       when entry.key !~ '^[A-Za-z][A-Za-z0-9_]{0,62}$'
-        then private.problem(
+        then desk_private.problem(
           'context', 'keys must be letters, digits and underscores, at most 63, a letter first')
       when not entry.is_given and entry.required
-        then private.problem('context.' || entry.key, 'is required')
+        then desk_private.problem('context.' || entry.key, 'is required')
       when not entry.is_given then '[]'
       when jsonb_typeof(entry.value) in ('object', 'array')
-        then private.problem(
+        then desk_private.problem(
           'context.' || entry.key, 'must be a string, a number, true, false or null')
       when entry.longest is not null and jsonb_typeof(entry.value) <> 'string'
-        then private.problem('context.' || entry.key, 'must be a string')
+        then desk_private.problem('context.' || entry.key, 'must be a string')
       when entry.choices is not null
-        then private.choice_problem('context.' || entry.key, entry.value #>> '{}', entry.choices)
+        then desk_private.choice_problem('context.' || entry.key, entry.value #>> '{}',
+          entry.choices)
       when jsonb_typeof(entry.value) = 'string'
-        then private.text_problem(
+        then desk_private.text_problem(
           'context.' || entry.key, entry.value #>> '{}', coalesce(entry.longest, 10000))
       else '[]'
     end;
@@ -86,69 +87,72 @@ $$;
 
 -- The conversation of a chatbot report: its link is built if it was left out; otherwise its host
 -- must be allowed.
-create function private.conversation_context(context jsonb) returns jsonb
+create function desk_private.conversation_context(context jsonb) returns jsonb
 language sql stable set search_path = '' as $$
   select case
-    when context ? 'conversation_link' or private.setting('conversation_link') = 'null' then context
+    when context ? 'conversation_link' or desk_private.setting('conversation_link') = 'null'
+      then context
     else context || jsonb_build_object('conversation_link', replace(replace(
-      private.setting('conversation_link') #>> '{}',
-      '{domain_id}', private.url_encoded(context ->> 'domain_id')),
-      '{session_id}', private.url_encoded(context ->> 'session_id')))
+      desk_private.setting('conversation_link') #>> '{}',
+      '{domain_id}', desk_private.url_encoded(context ->> 'domain_id')),
+      '{session_id}', desk_private.url_encoded(context ->> 'session_id')))
   end
 $$;
 
-create function private.conversation_problems(link text) returns jsonb
+create function desk_private.conversation_problems(link text) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
   return (
     select case
       when link is null
-        or (private.is_web_url(link)
-          and private.setting('conversation_hosts') ? private.url_host(link))
+        or (desk_private.is_web_url(link)
+          and desk_private.setting('conversation_hosts') ? desk_private.url_host(link))
         then '[]'::jsonb
-      else private.problem('context.conversation_link', 'must be an https:// URL on ' || coalesce(
+      else desk_private.problem('context.conversation_link',
+        'must be an https:// URL on ' || coalesce(
         (select string_agg(host, ' or ')
-          from jsonb_array_elements_text(private.setting('conversation_hosts')) as host),
+          from jsonb_array_elements_text(desk_private.setting('conversation_hosts')) as host),
         'a host that is allowed, and none is'))
     end
   );
 end
 $$;
 
-create function private.ticket_problems(t public.support_tickets, attachments text[]) returns jsonb
+create function desk_private.ticket_problems(t desk.support_tickets,
+  attachments text[]) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
-  return private.text_problem('subject', t.subject, 255)
-    || private.text_problem('description', t.description, 20000)
-    || private.category_problem('category', t.category)
-    || private.priority_problem('priority', t.priority)
-    || private.text_problem('requester_name', t.requester_name, 200, false)
-    || case when private.is_email(t.requester_email) is not false then '[]'::jsonb
-         else private.problem('requester_email', 'must be an e-mail address') end
-    || private.context_problems(t.issue_type, t.context)
-    || case when private.is_email(t.context ->> 'reporter_email') is not false then '[]'::jsonb
-         else private.problem('requester_email', 'must be an e-mail address') end
+  return desk_private.text_problem('subject', t.subject, 255)
+    || desk_private.text_problem('description', t.description, 20000)
+    || desk_private.category_problem('category', t.category)
+    || desk_private.priority_problem('priority', t.priority)
+    || desk_private.text_problem('requester_name', t.requester_name, 200, false)
+    || case when desk_private.is_email(t.requester_email) is not false then '[]'::jsonb
+         else desk_private.problem('requester_email', 'must be an e-mail address') end
+    || desk_private.context_problems(t.issue_type, t.context)
+    || case when desk_private.is_email(t.context ->> 'reporter_email') is not false then '[]'::jsonb
+         else desk_private.problem('requester_email', 'must be an e-mail address') end
     || case when t.issue_type = 'chatbot'
-         then private.conversation_problems(t.context ->> 'conversation_link')
+         then desk_private.conversation_problems(t.context ->> 'conversation_link')
          else '[]'::jsonb end
-    || private.url_problems('attachments', attachments);
+    || desk_private.url_problems('attachments', attachments);
 end
 $$;
 
 -- Checks and writes a ticket. Rights, quota and requester are settled before.
-create function private.file_ticket(
-  t public.support_tickets, attachments text[]
-) returns public.support_tickets
+create function desk_private.file_ticket(
+  t desk.support_tickets, attachments text[]
+) returns desk.support_tickets
 language plpgsql security definer set search_path = '' as $$
 begin
   t.category := coalesce(t.category, (
-    select i.default_category from private.issue_types i where i.issue_type = t.issue_type));
+    select i.default_category from desk_private.issue_types i where i.issue_type = t.issue_type));
   t.priority := coalesce(t.priority, 'medium');
-  perform private.fail_fields(private.ticket_problems(t, attachments));
+  perform desk_private.fail_fields(desk_private.ticket_problems(t, attachments));
   if t.issue_type = 'chatbot' then
-    t.context := private.conversation_context(t.context);
+    t.context := desk_private.conversation_context(t.context);
   end if;
-  insert into public.support_tickets (
+  insert into desk.support_tickets (
     customer_id, requester_name, requester_email, issue_type, category, subject, description,
     priority, branch_id, context
   )
@@ -158,21 +162,22 @@ begin
   )
   returning * into t;
   if cardinality(attachments) > 0 then
-    insert into public.ticket_attachments (ticket_id, url)
+    insert into desk.ticket_attachments (ticket_id, url)
     select t.id, url from unnest(attachments) as url;
   end if;
   return t;
 end
 $$;
 
-create function private.confirmation(t public.support_tickets) returns jsonb
+create function desk_private.confirmation(t desk.support_tickets) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
   return jsonb_build_object(
     'ticket_id', t.id, 'ticket_number', t.ticket_number, 'issue_type', t.issue_type,
     'status', t.status, 'priority', t.priority, 'category', t.category,
-    'created_at', private.wire_time(t.created_at),
-    'first_response_minutes', (private.policy_for(t.category, t.priority)).first_response_minutes
+    'created_at', desk_private.wire_time(t.created_at),
+    'first_response_minutes',
+      (desk_private.policy_for(t.category, t.priority)).first_response_minutes
   );
 end
 $$;
@@ -180,12 +185,12 @@ $$;
 -- The confirmed account with this id or e-mail address, or null. Auth stores addresses in lower
 -- case. Its one unique index on them is `email … where not is_sso_user`, so an address names at
 -- most one account.
-create function private.account_of(customer text) returns uuid
+create function desk_private.account_of(customer text) returns uuid
 language plpgsql stable security definer set search_path = '' as $$
 declare
   account uuid;
 begin
-  if private.is_uuid(customer) then
+  if desk_private.is_uuid(customer) then
     select u.id into account from auth.users u
     where u.id = customer::uuid and u.confirmed_at is not null and not u.is_anonymous
       and u.deleted_at is null;
@@ -200,17 +205,17 @@ $$;
 
 -- The customer that an agent files for, by id or e-mail; a branch-bound agent finds customers of
 -- that branch only.
-create function private.find_customer(customer text) returns uuid
+create function desk_private.find_customer(customer text) returns uuid
 language plpgsql stable security definer set search_path = '' as $$
 declare
-  branch text := private.agent_branch();
-  account uuid := private.account_of(customer);
+  branch text := desk_private.agent_branch();
+  account uuid := desk_private.account_of(customer);
 begin
   if account is null or branch is not null and not exists (
-    select from public.customer_branches b where b.customer_id = account and b.branch_id = branch
+    select from desk.customer_branches b where b.customer_id = account and b.branch_id = branch
   ) then
-    perform private.fail_fields(
-      private.problem(
+    perform desk_private.fail_fields(
+      desk_private.problem(
         'customer', 'must be the id or the confirmed e-mail address of one customer'));
   end if;
   return account;
@@ -218,65 +223,68 @@ end
 $$;
 
 -- A new ticket's row for a customer, with their branch and the address that Auth has verified.
-create function private.new_ticket_for(customer uuid) returns public.support_tickets
+create function desk_private.new_ticket_for(customer uuid) returns desk.support_tickets
 language plpgsql stable security definer set search_path = '' as $$
 declare
-  t public.support_tickets;
+  t desk.support_tickets;
 begin
   t.customer_id := customer;
   t.branch_id := coalesce(
-    (select b.branch_id from public.customer_branches b where b.customer_id = customer),
-    private.agent_branch());
+    (select b.branch_id from desk.customer_branches b where b.customer_id = customer),
+    desk_private.agent_branch());
   t.requester_email := (select nullif(u.email, '') from auth.users u where u.id = customer);
   return t;
 end
 $$;
 
 -- Fields that only some kinds of report allow.
-create function private.kind_problems(
+create function desk_private.kind_problems(
   issue_type text, subject text, priority text, attachments text[], customer text
 ) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 begin
-  return private.choice_problem('issue_type', issue_type, '{chatbot,other,bug,support,contact}')
-    || case when issue_type = 'other' then private.text_problem('subject', subject, 200)
+  return desk_private.choice_problem('issue_type', issue_type,
+    '{chatbot,other,bug,support,contact}')
+    || case when issue_type = 'other' then desk_private.text_problem('subject', subject, 200)
       else '[]'::jsonb end
     || case when issue_type = 'contact' and priority is not null
-      then private.problem('priority', 'is not a field of a contact form') else '[]'::jsonb end
+      then desk_private.problem('priority', 'is not a field of a contact form') else '[]'::jsonb end
     || case when issue_type not in ('bug', 'support') and cardinality(attachments) > 0
-      then private.problem('attachments', 'come with bug and support only') else '[]'::jsonb end
+      then desk_private.problem('attachments', 'come with bug and support only')
+        else '[]'::jsonb end
     || case when issue_type <> 'support' and customer is not null
-      then private.problem('customer', 'comes with support only') else '[]'::jsonb end;
+      then desk_private.problem('customer', 'comes with support only') else '[]'::jsonb end;
 end
 $$;
 
-create function private.create_ticket(
+create function desk_private.create_ticket(
   issue_type text, subject text, description text, category text, priority text, context jsonb,
   attachments text[], requester_name text, requester_email text, customer text, idempotency_key text
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  me uuid := private.require_caller();
-  is_agent boolean := private.is_agent();
+  me uuid := desk_private.require_caller();
+  is_agent boolean := desk_private.is_agent();
   answer jsonb;
-  t public.support_tickets;
+  t desk.support_tickets;
 begin
-  answer := private.replayed_answer(me::text, 'create_ticket', idempotency_key, jsonb_build_array(
+  answer := desk_private.replayed_answer(me::text, 'create_ticket', idempotency_key,
+    jsonb_build_array(
     issue_type, subject, description, category, priority, context, attachments, requester_name,
     requester_email, customer));
   if answer is not null then
-    return answer || private.linear_state((answer ->> 'ticket_id')::uuid);
+    return answer || desk_private.linear_state((answer ->> 'ticket_id')::uuid);
   end if;
-  perform private.fail_fields(
-    private.kind_problems(issue_type, subject, priority, attachments, customer));
+  perform desk_private.fail_fields(
+    desk_private.kind_problems(issue_type, subject, priority, attachments, customer));
   if customer is not null and not is_agent then
-    perform private.fail('SD403', 'Only agents file tickets for somebody else.');
+    perform desk_private.fail('SD403', 'Only agents file tickets for somebody else.');
   end if;
   if not is_agent then
-    perform private.spend_quota(me::text, create_ticket.issue_type);
+    perform desk_private.spend_quota(me::text, create_ticket.issue_type);
   end if;
-  t := private.new_ticket_for(
-    case when customer is null then me else private.find_customer(customer) end);
+  t := desk_private.new_ticket_for(
+    case when customer is null then me else desk_private.find_customer(customer) end);
   -- One statement: each by itself costs every request the same again.
   select create_ticket.issue_type, create_ticket.category, create_ticket.priority,
     create_ticket.subject, create_ticket.description, create_ticket.requester_name,
@@ -287,14 +295,14 @@ begin
     t.context := t.context
       || jsonb_strip_nulls(jsonb_build_object('reporter_email', create_ticket.requester_email));
   end if;
-  t := private.file_ticket(t, attachments);
-  answer := private.remember_answer(
-    me::text, 'create_ticket', idempotency_key, private.confirmation(t));
-  return answer || private.linear_state(t.id);
+  t := desk_private.file_ticket(t, attachments);
+  answer := desk_private.remember_answer(
+    me::text, 'create_ticket', idempotency_key, desk_private.confirmation(t));
+  return answer || desk_private.linear_state(t.id);
 end
 $$;
 
-create function public.create_ticket(
+create function desk.create_ticket(
   issue_type text, subject text, description text, category text default null,
   priority text default null, context jsonb default '{}', attachments text[] default '{}',
   requester_name text default null, requester_email text default null, customer text default null,
@@ -302,7 +310,7 @@ create function public.create_ticket(
 ) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 begin
-  return private.create_ticket(
+  return desk_private.create_ticket(
     issue_type => issue_type, subject => subject, description => description, category => category,
     priority => priority, context => coalesce(context, '{}'),
     attachments => coalesce(attachments, '{}'), requester_name => requester_name,
@@ -310,46 +318,46 @@ begin
 end
 $$;
 
-comment on function public.create_ticket is
+comment on function desk.create_ticket is
   'Files a ticket for the caller, or by an agent for a customer: its ids, number, status and '
   'issue.';
 
 -- An anonymous contact form. Only create-ticket knows the intake secret, so the RPC cannot be
 -- called around it. `network` is a keyed hash of the sender's address; the address itself is not
 -- stored.
-create function private.create_contact(
+create function desk_private.create_contact(
   subject text, description text, requester_email text, requester_name text, category text,
   access_token text, network text, intake_secret text, idempotency_key text
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   answer jsonb;
-  t public.support_tickets;
+  t desk.support_tickets;
 begin
   -- Without a secret here or there, the comparison is null: only a match lets in.
   if (
-    private.sha256(intake_secret) = private.setting('intake_secret_sha256') #>> '{}'
+    desk_private.sha256(intake_secret) = desk_private.setting('intake_secret_sha256') #>> '{}'
   ) is not true then
-    perform private.fail(
+    perform desk_private.fail(
       'SD403', 'The contact form is served by the create-ticket function alone.');
   end if;
   if (network ~ '^[0-9a-f]{64}$' and access_token ~ '^[A-Za-z0-9_-]{43}$') is not true then
-    perform private.fail_fields(
-      private.problem('network', 'and access_token are made by create-ticket'));
+    perform desk_private.fail_fields(
+      desk_private.problem('network', 'and access_token are made by create-ticket'));
   end if;
-  if private.is_uuid(idempotency_key) is false then
-    perform private.fail_fields(
-      private.problem('idempotency_key', 'must be a UUID when nobody is signed in'));
+  if desk_private.is_uuid(idempotency_key) is false then
+    perform desk_private.fail_fields(
+      desk_private.problem('idempotency_key', 'must be a UUID when nobody is signed in'));
   end if;
-  answer := private.replayed_answer(
+  answer := desk_private.replayed_answer(
     'anonymous', 'create_ticket', idempotency_key, jsonb_build_array(
     subject, description, requester_email, requester_name, category));
   if answer is not null then
-    return answer || private.linear_state((answer ->> 'ticket_id')::uuid);
+    return answer || desk_private.linear_state((answer ->> 'ticket_id')::uuid);
   end if;
-  perform private.spend_quota('network:' || network, 'anonymous_contact');
+  perform desk_private.spend_quota('network:' || network, 'anonymous_contact');
   if create_contact.requester_email is null then
-    perform private.fail_fields(private.problem('requester_email', 'is required'));
+    perform desk_private.fail_fields(desk_private.problem('requester_email', 'is required'));
   end if;
   t.issue_type := 'contact';
   t.category := create_contact.category;
@@ -358,38 +366,38 @@ begin
   t.requester_name := create_contact.requester_name;
   t.requester_email := create_contact.requester_email;
   t.context := '{}';
-  t := private.file_ticket(t, '{}');
-  insert into private.ticket_tokens (ticket_id, token_sha256)
-    values (t.id, private.sha256(access_token));
+  t := desk_private.file_ticket(t, '{}');
+  insert into desk_private.ticket_tokens (ticket_id, token_sha256)
+    values (t.id, desk_private.sha256(access_token));
   -- The confirmation carries the link, and is the only place that ever holds the token; settling it
   -- forgets it.
-  update private.outbox o set data = o.data || jsonb_build_object('access_token', access_token)
+  update desk_private.outbox o set data = o.data || jsonb_build_object('access_token', access_token)
   where o.ticket_id = t.id and o.kind = 'created';
-  answer := private.remember_answer(
-    'anonymous', 'create_ticket', idempotency_key, private.confirmation(t));
-  return answer || private.linear_state(t.id);
+  answer := desk_private.remember_answer(
+    'anonymous', 'create_ticket', idempotency_key, desk_private.confirmation(t));
+  return answer || desk_private.linear_state(t.id);
 end
 $$;
 
-create function public.create_contact(
+create function desk.create_contact(
   subject text, description text, requester_email text, access_token text, network text,
   intake_secret text, requester_name text default null, category text default null,
   idempotency_key text default null
 ) returns jsonb
 language sql security invoker set search_path = '' as $$
-  select private.create_contact(
+  select desk_private.create_contact(
     subject => subject, description => description, requester_email => requester_email,
     requester_name => requester_name, category => category, access_token => access_token,
     network => network, intake_secret => intake_secret, idempotency_key => idempotency_key)
 $$;
 
-comment on function public.create_contact is
+comment on function desk.create_contact is
   'Files an anonymous contact form; demands the intake secret.';
 
-revoke execute on all functions in schema private from public;
-grant execute on function private.create_ticket to authenticated;
-grant execute on function private.create_contact to anon;
-revoke all on function public.create_ticket, public.create_contact
+revoke execute on all functions in schema desk_private from public;
+grant execute on function desk_private.create_ticket to authenticated;
+grant execute on function desk_private.create_contact to anon;
+revoke all on function desk.create_ticket, desk.create_contact
   from public, anon, authenticated, service_role;
-grant execute on function public.create_ticket to authenticated;
-grant execute on function public.create_contact to anon;
+grant execute on function desk.create_ticket to authenticated;
+grant execute on function desk.create_contact to anon;

@@ -1,6 +1,6 @@
 -- Feedback on the product. It is not a ticket: nothing is owed, and an answer is optional.
 
-create table public.user_feedback (
+create table desk.user_feedback (
   id uuid primary key default gen_random_uuid(),
   user_id uuid references auth.users (id) on delete set null,
   category text not null check (
@@ -17,81 +17,83 @@ create table public.user_feedback (
   created_at timestamptz not null default now()
 );
 
-create index user_feedback_user on public.user_feedback (user_id, created_at desc, id desc);
-create index user_feedback_status on public.user_feedback (status, created_at desc, id desc);
+create index user_feedback_user on desk.user_feedback (user_id, created_at desc, id desc);
+create index user_feedback_status on desk.user_feedback (status, created_at desc, id desc);
 
-alter table public.user_feedback enable row level security;
+alter table desk.user_feedback enable row level security;
 
-comment on table public.user_feedback is
+comment on table desk.user_feedback is
   'Feature requests, complaints and praise. People read their own, agents read all.';
 
-create policy select_own_or_as_agent on public.user_feedback for select to authenticated
-  using (user_id = (select private.caller()) or (select private.is_agent()));
+create policy select_own_or_as_agent on desk.user_feedback for select to authenticated
+  using (user_id = (select desk_private.caller()) or (select desk_private.is_agent()));
 
-revoke all on public.user_feedback from public, anon, authenticated, service_role;
-grant select on public.user_feedback to authenticated, service_role;
+revoke all on desk.user_feedback from public, anon, authenticated, service_role;
+grant select on desk.user_feedback to authenticated, service_role;
 
 -- Checks and stores feedback. Rights and quota are settled before.
-create function private.keep_feedback(
+create function desk_private.keep_feedback(
   giver uuid, category text, description text, rating integer, feature_name text,
   would_recommend boolean
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  f public.user_feedback;
+  f desk.user_feedback;
 begin
-  perform private.fail_fields(
-    private.choice_problem(
+  perform desk_private.fail_fields(
+    desk_private.choice_problem(
       'category', category, '{feature_request,improvement,complaint,praise,other}')
-    || private.text_problem('description', description, 20000)
-    || private.text_problem('feature_name', feature_name, 100, false)
-    || case when rating not between 1 and 5 then private.problem('rating', 'must be 1 to 5')
+    || desk_private.text_problem('description', description, 20000)
+    || desk_private.text_problem('feature_name', feature_name, 100, false)
+    || case when rating not between 1 and 5 then desk_private.problem('rating', 'must be 1 to 5')
       else '[]'::jsonb end);
-  insert into public.user_feedback as k (
+  insert into desk.user_feedback as k (
     user_id, category, description, rating, feature_name, would_recommend)
   values (giver, keep_feedback.category, keep_feedback.description, keep_feedback.rating,
     keep_feedback.feature_name,
     keep_feedback.would_recommend)
   returning k.* into f;
   return jsonb_build_object(
-    'feedback_id', f.id, 'category', f.category, 'created_at', private.wire_time(f.created_at));
+    'feedback_id', f.id, 'category', f.category, 'created_at',
+      desk_private.wire_time(f.created_at));
 end
 $$;
 
-create function private.create_feedback(
+create function desk_private.create_feedback(
   category text, description text, rating integer, feature_name text, would_recommend boolean,
   idempotency_key text
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  me uuid := private.require_caller();
+  me uuid := desk_private.require_caller();
   answer jsonb;
 begin
-  answer := private.replayed_answer(me::text, 'create_feedback', idempotency_key,
+  answer := desk_private.replayed_answer(me::text, 'create_feedback', idempotency_key,
     jsonb_build_array(category, description, rating, feature_name, would_recommend));
   if answer is not null then
     return answer;
   end if;
-  answer := private.keep_feedback(me, category, description, rating, feature_name, would_recommend);
-  if not private.is_agent() then
-    perform private.spend_quota(me::text, 'feedback');
+  answer := desk_private.keep_feedback(me, category, description, rating, feature_name,
+    would_recommend);
+  if not desk_private.is_agent() then
+    perform desk_private.spend_quota(me::text, 'feedback');
   end if;
-  return private.remember_answer(me::text, 'create_feedback', idempotency_key, answer);
+  return desk_private.remember_answer(me::text, 'create_feedback', idempotency_key, answer);
 end
 $$;
 
-create function public.create_feedback(
+create function desk.create_feedback(
   category text, description text, rating integer default null, feature_name text default null,
   would_recommend boolean default null, idempotency_key text default null
 ) returns jsonb
 language sql security invoker set search_path = '' as $$
-  select private.create_feedback(
+  select desk_private.create_feedback(
     category, description, rating, feature_name, would_recommend, idempotency_key)
 $$;
 
-comment on function public.create_feedback is
+comment on function desk.create_feedback is
   'Takes the caller''s feedback: {feedback_id, category, created_at}.';
 
-revoke execute on all functions in schema private from public;
-revoke all on function public.create_feedback from public, anon, authenticated, service_role;
-grant execute on function private.create_feedback, public.create_feedback to authenticated;
+revoke execute on all functions in schema desk_private from public;
+revoke all on function desk.create_feedback from public, anon, authenticated, service_role;
+grant execute on function desk_private.create_feedback, desk.create_feedback to authenticated;

@@ -2,7 +2,7 @@
 --
 -- {{name}} is replaced literally and once: a value that looks like a template stays as it is.
 
-create table public.reply_templates (
+create table desk.reply_templates (
   slug text primary key check (slug ~ '^[a-z][a-z0-9_]{0,49}$'),
   name text not null check (char_length(name) between 1 and 100),
   body text not null check (char_length(body) between 1 and 20000 and body ~ '\S'),
@@ -10,27 +10,27 @@ create table public.reply_templates (
   updated_at timestamptz not null default now()
 );
 
-alter table public.reply_templates enable row level security;
+alter table desk.reply_templates enable row level security;
 
-comment on table public.reply_templates is
+comment on table desk.reply_templates is
   'Replies with {{variables}}. Admins edit them here, under RLS.';
 
-create policy select_as_agent on public.reply_templates for select to authenticated
-  using ((select private.is_agent()));
-create policy insert_as_admin on public.reply_templates for insert to authenticated
-  with check ((select private.is_admin()));
-create policy update_as_admin on public.reply_templates for update to authenticated
-  using ((select private.is_admin())) with check ((select private.is_admin()));
-create policy delete_as_admin on public.reply_templates for delete to authenticated
-  using ((select private.is_admin()));
+create policy select_as_agent on desk.reply_templates for select to authenticated
+  using ((select desk_private.is_agent()));
+create policy insert_as_admin on desk.reply_templates for insert to authenticated
+  with check ((select desk_private.is_admin()));
+create policy update_as_admin on desk.reply_templates for update to authenticated
+  using ((select desk_private.is_admin())) with check ((select desk_private.is_admin()));
+create policy delete_as_admin on desk.reply_templates for delete to authenticated
+  using ((select desk_private.is_admin()));
 
-revoke all on public.reply_templates from public, anon, authenticated, service_role;
-grant select, delete on public.reply_templates to authenticated;
+revoke all on desk.reply_templates from public, anon, authenticated, service_role;
+grant select, delete on desk.reply_templates to authenticated;
 grant insert (slug, name, body, is_active), update (name, body, is_active)
-  on public.reply_templates to authenticated;
-grant select on public.reply_templates to service_role;
+  on desk.reply_templates to authenticated;
+grant select on desk.reply_templates to service_role;
 
-insert into public.reply_templates (slug, name, body) values
+insert into desk.reply_templates (slug, name, body) values
   ('received', 'We have your request',
     E'Hello {{customer_name}},\n\n'
     'thank you for writing. Your request {{ticket_number}} has arrived, '
@@ -43,32 +43,32 @@ insert into public.reply_templates (slug, name, body) values
     'this should be solved now. If it is not, just reply and {{ticket_number}} opens again.\n\n'
     '{{agent_name}}');
 
-alter table public.ticket_categories
+alter table desk.ticket_categories
   add column auto_reply text
-    references public.reply_templates (slug) on update cascade on delete set null;
-create index ticket_categories_auto_reply on public.ticket_categories (auto_reply);
-grant insert (auto_reply), update (auto_reply) on public.ticket_categories to authenticated;
+    references desk.reply_templates (slug) on update cascade on delete set null;
+create index ticket_categories_auto_reply on desk.ticket_categories (auto_reply);
+grant insert (auto_reply), update (auto_reply) on desk.ticket_categories to authenticated;
 
-comment on column public.ticket_categories.auto_reply is
+comment on column desk.ticket_categories.auto_reply is
   'The template that answers every new ticket at once. It does not stop the first-response clock.';
 
 -- The variables of every ticket. They hold no text of an anonymous form: an automatic reply goes to
 -- an unverified address, and must not carry the sender's words.
-create function private.template_variables(t public.support_tickets, agent uuid) returns jsonb
+create function desk_private.template_variables(t desk.support_tickets, agent uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select jsonb_build_object(
     'ticket_number', t.ticket_number, 'status', t.status, 'priority', t.priority,
-    'category', (select c.name from public.ticket_categories c where c.slug = t.category),
+    'category', (select c.name from desk.ticket_categories c where c.slug = t.category),
     'subject', case when t.customer_id is null then 'your request' else t.subject end,
     'customer_name', coalesce(
       case when t.customer_id is not null then t.requester_name end, 'there'),
     'agent_name', coalesce(
-      (select a.display_name from public.support_agents a where a.user_id = agent), 'Support')
+      (select a.display_name from desk.support_agents a where a.user_id = agent), 'Support')
   )
 $$;
 
 -- Splits a template into verbatim text and variable names.
-create function private.template_parts(body text) returns table (
+create function desk_private.template_parts(body text) returns table (
   place bigint, verbatim text, variable text
 )
 language sql immutable set search_path = '' as $$
@@ -77,74 +77,76 @@ language sql immutable set search_path = '' as $$
     with ordinality as m (parts, place)
 $$;
 
-create function private.render_template(template text, variables jsonb) returns text
+create function desk_private.render_template(template text, variables jsonb) returns text
 language plpgsql stable security definer set search_path = '' as $$
 declare
   body text := (
-    select r.body from public.reply_templates r where r.slug = template and r.is_active);
+    select r.body from desk.reply_templates r where r.slug = template and r.is_active);
   missing text;
 begin
   if body is null then
-    perform private.fail_fields(private.problem('template', 'must be one of ' || coalesce(
-      (select string_agg(r.slug, ', ' order by r.slug) from public.reply_templates r
+    perform desk_private.fail_fields(desk_private.problem('template', 'must be one of ' || coalesce(
+      (select string_agg(r.slug, ', ' order by r.slug) from desk.reply_templates r
         where r.is_active),
       'none, there are none')));
   end if;
   select string_agg(distinct p.variable, ', ' order by p.variable) into missing
-  from private.template_parts(body) p
+  from desk_private.template_parts(body) p
   where p.variable is not null and variables ->> p.variable is null;
   if missing is not null then
-    perform private.fail_fields(
-      private.problem('variables', format('the template %s also needs %s', template, missing)));
+    perform desk_private.fail_fields(
+      desk_private.problem('variables',
+        format('the template %s also needs %s', template, missing)));
   end if;
   return (
     select string_agg(coalesce(p.verbatim, variables ->> p.variable), '' order by p.place)
-    from private.template_parts(body) p);
+    from desk_private.template_parts(body) p);
 end
 $$;
 
 -- An automatic reply may use the variables of the ticket alone.
-create function private.check_auto_reply(template text) returns void
+create function desk_private.check_auto_reply(template text) returns void
 language plpgsql stable security definer set search_path = '' as $$
 declare
-  known jsonb := private.template_variables(null::public.support_tickets, null);
+  known jsonb := desk_private.template_variables(null::desk.support_tickets, null);
   unknown text;
 begin
   select string_agg(distinct p.variable, ', ' order by p.variable) into unknown
-  from public.reply_templates r, private.template_parts(r.body) p
+  from desk.reply_templates r, desk_private.template_parts(r.body) p
   where r.slug = template and p.variable is not null and not known ? p.variable;
   if unknown is not null then
-    perform private.fail_fields(private.problem('auto_reply', format(
+    perform desk_private.fail_fields(desk_private.problem('auto_reply', format(
       'the template %s uses %s; an automatic reply knows %s only', template, unknown,
       (select string_agg(name, ', ' order by name) from jsonb_object_keys(known) as name))));
   end if;
 end
 $$;
 
-create function private.check_category_reply() returns trigger
+create function desk_private.check_category_reply() returns trigger
 language plpgsql set search_path = '' as $$
 begin
-  perform private.check_auto_reply(new.auto_reply);
+  perform desk_private.check_auto_reply(new.auto_reply);
   return null;
 end
 $$;
 
 create trigger categories_10_check_reply after insert or update of auto_reply
-  on public.ticket_categories
-  for each row when (new.auto_reply is not null) execute function private.check_category_reply();
+  on desk.ticket_categories
+  for each row when (new.auto_reply is not null)
+    execute function desk_private.check_category_reply();
 
-create function private.check_template_use() returns trigger
+create function desk_private.check_template_use() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  if exists (select from public.ticket_categories c where c.auto_reply = new.slug) then
-    perform private.check_auto_reply(new.slug);
+  if exists (select from desk.ticket_categories c where c.auto_reply = new.slug) then
+    perform desk_private.check_auto_reply(new.slug);
   end if;
   return null;
 end
 $$;
 
-create trigger templates_10_check_use after update of body on public.reply_templates
-  for each row execute function private.check_template_use();
+create trigger templates_10_check_use after update of body on desk.reply_templates
+  for each row execute function desk_private.check_template_use();
 
-revoke execute on all functions in schema private from public;
-grant execute on function private.check_auto_reply to authenticated;
+revoke execute on all functions in schema desk_private from public;
+grant execute on function desk_private.check_auto_reply to authenticated;

@@ -1,10 +1,10 @@
 -- Updating: agents change a ticket or a hundred; admins delete.
 
-create function private.change_problems(changes jsonb) returns jsonb
+create function desk_private.change_problems(changes jsonb) returns jsonb
 language sql stable set search_path = '' as $$
   select case
     when jsonb_typeof(changes) is distinct from 'object'
-      then private.problem('changes', 'must be an object')
+      then desk_private.problem('changes', 'must be an object')
     else coalesce((
       select jsonb_agg(jsonb_build_object('path', k, 'message',
         'is not something to change: status, priority, category, assigned_to, resolution are'))
@@ -12,31 +12,33 @@ language sql stable set search_path = '' as $$
       where k <> all ('{status,priority,category,assigned_to,resolution}')
     ), '[]')
     || case when changes ? 'status'
-      then private.status_problem('status', changes ->> 'status') else '[]'::jsonb end
+      then desk_private.status_problem('status', changes ->> 'status') else '[]'::jsonb end
     || case when changes ? 'priority'
-      then private.priority_problem('priority', changes ->> 'priority') else '[]'::jsonb end
+      then desk_private.priority_problem('priority', changes ->> 'priority') else '[]'::jsonb end
     || case when changes ? 'category'
-      then private.category_problem('category', changes ->> 'category') else '[]'::jsonb end
-    || private.text_problem('resolution', changes ->> 'resolution', 20000, false)
+      then desk_private.category_problem('category', changes ->> 'category') else '[]'::jsonb end
+    || desk_private.text_problem('resolution', changes ->> 'resolution', 20000, false)
   end
 $$;
 
-create function private.wanted_agent(t public.support_tickets, changes jsonb) returns uuid
+create function desk_private.wanted_agent(t desk.support_tickets, changes jsonb) returns uuid
 language sql volatile security definer set search_path = '' as $$
   select case
     when not changes ? 'assigned_to' then t.assigned_to
     when changes ->> 'assigned_to' is null then null
-    when changes ->> 'assigned_to' = 'auto' then private.least_loaded_agent(t)
-    else private.assignable_agent(t, changes ->> 'assigned_to')
+    when changes ->> 'assigned_to' = 'auto' then desk_private.least_loaded_agent(t)
+    else desk_private.assignable_agent(t, changes ->> 'assigned_to')
   end
 $$;
 
-create function private.updated_ticket_json(t public.support_tickets, changes jsonb) returns jsonb
+create function desk_private.updated_ticket_json(t desk.support_tickets,
+  changes jsonb) returns jsonb
 language sql stable set search_path = '' as $$
-  select private.ticket_summary(t) || jsonb_build_object(
+  select desk_private.ticket_summary(t) || jsonb_build_object(
     'resolution', t.resolution, 'version', t.version,
-    'assigned_at', private.wire_time(t.assigned_at),
-    'resolved_at', private.wire_time(t.resolved_at), 'closed_at', private.wire_time(t.closed_at),
+    'assigned_at', desk_private.wire_time(t.assigned_at),
+    'resolved_at', desk_private.wire_time(t.resolved_at), 'closed_at',
+      desk_private.wire_time(t.closed_at),
     'assignment', case when changes ->> 'assigned_to' = 'auto' then
       case when t.assigned_to is null
         then 'no agent has the skill and room; the ticket is unassigned' else 'assigned' end
@@ -44,36 +46,36 @@ language sql stable set search_path = '' as $$
 $$;
 
 -- Checks changes for one ticket or many, and takes the turn for automatic assignment.
-create function private.prepare_changes(changes jsonb, note text) returns void
+create function desk_private.prepare_changes(changes jsonb, note text) returns void
 language plpgsql set search_path = '' as $$
 begin
-  perform private.fail_fields(
-    private.change_problems(changes) || private.text_problem('note', note, 20000, false));
+  perform desk_private.fail_fields(
+    desk_private.change_problems(changes) || desk_private.text_problem('note', note, 20000, false));
   if changes ->> 'assigned_to' = 'auto' then
-    perform private.lock_assignment();
+    perform desk_private.lock_assignment();
   end if;
 end
 $$;
 
 -- Changes one ticket; the caller has checked the agent and the changes.
-create function private.change_ticket(
+create function desk_private.change_ticket(
   ref text, changes jsonb, expected_version integer, note text, notify_customer boolean
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  t public.support_tickets;
-  updated public.support_tickets;
+  t desk.support_tickets;
+  updated desk.support_tickets;
 begin
-  t := private.require_ticket(ref, for_change => true);
+  t := desk_private.require_ticket(ref, for_change => true);
   -- An agent may be a customer too: a ticket of another branch is visible but read-only.
-  if private.role_on(t) is distinct from 'agent' then
-    perform private.fail('SD403', 'This ticket belongs to another branch.');
+  if desk_private.role_on(t) is distinct from 'agent' then
+    perform desk_private.fail('SD403', 'This ticket belongs to another branch.');
   end if;
   if t.version <> expected_version then
-    perform private.fail(
+    perform desk_private.fail(
       'SD092', format(
         'The ticket has changed: its version is %s, not %s.', t.version, expected_version),
-      jsonb_build_object('current', private.updated_ticket_json(t, '{}')));
+      jsonb_build_object('current', desk_private.updated_ticket_json(t, '{}')));
   end if;
   perform set_config('supadesk.actor', 'agent', true),
     set_config('supadesk.quiet', case when notify_customer is false then 'on' else '' end, true);
@@ -83,47 +85,48 @@ begin
   updated.category := coalesce(changes ->> 'category', t.category);
   updated.resolution := case
     when changes ? 'resolution' then changes ->> 'resolution' else t.resolution end;
-  updated.assigned_to := private.wanted_agent(t, changes);
+  updated.assigned_to := desk_private.wanted_agent(t, changes);
   if updated is distinct from t or changes ? 'assigned_to' then
-    update public.support_tickets s
+    update desk.support_tickets s
     set status = updated.status, priority = updated.priority, category = updated.category,
       resolution = updated.resolution, assigned_to = updated.assigned_to, version = s.version + 1
     where s.id = t.id
     returning s.* into t;
   end if;
   if note is not null then
-    perform private.post_message(t, 'agent', private.caller(), note, true, '{}');
+    perform desk_private.post_message(t, 'agent', desk_private.caller(), note, true, '{}');
   end if;
   perform set_config('supadesk.actor', '', true), set_config('supadesk.quiet', '', true);
-  return private.updated_ticket_json(t, changes);
+  return desk_private.updated_ticket_json(t, changes);
 end
 $$;
 
-create function private.update_ticket(
+create function desk_private.update_ticket(
   ref text, changes jsonb, expected_version integer, note text, notify_customer boolean
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 begin
-  perform private.require_agent();
-  perform private.prepare_changes(changes, note);
-  return private.change_ticket(ref, changes, expected_version, note, notify_customer);
+  perform desk_private.require_agent();
+  perform desk_private.prepare_changes(changes, note);
+  return desk_private.change_ticket(ref, changes, expected_version, note, notify_customer);
 end
 $$;
 
-create function public.update_ticket(
+create function desk.update_ticket(
   ticket text, changes jsonb, expected_version integer default null, note text default null,
   notify_customer boolean default true
 ) returns jsonb
 language sql security invoker set search_path = ''
-as $$ select private.update_ticket(ticket, changes, expected_version, note, notify_customer) $$;
+as $$ select desk_private.update_ticket(ticket, changes, expected_version, note,
+  notify_customer) $$;
 
-comment on function public.update_ticket is
+comment on function desk.update_ticket is
   'An agent changes status, priority, category, assigned_to (id, me, auto, null) or resolution, '
   'and may leave a note.';
 
 -- Each ticket succeeds or fails by itself. They are locked in the order of their ids, so that two
 -- bulk updates cannot deadlock.
-create function private.update_tickets(
+create function desk_private.update_tickets(
   refs text[], changes jsonb, note text, notify_customer boolean
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -135,16 +138,17 @@ declare
   message text;
   detail text;
 begin
-  perform private.require_agent();
+  perform desk_private.require_agent();
   if (cardinality(refs) between 1 and 100) is not true then
-    perform private.fail_fields(private.problem('tickets', 'must name 1 to 100 tickets'));
+    perform desk_private.fail_fields(desk_private.problem('tickets', 'must name 1 to 100 tickets'));
   end if;
-  perform private.prepare_changes(changes, note);
-  for ref in select distinct on ((private.find_ticket(r)).id, r) r from unnest(refs) as r
-    order by (private.find_ticket(r)).id, r loop
+  perform desk_private.prepare_changes(changes, note);
+  for ref in select distinct on ((desk_private.find_ticket(r)).id, r) r from unnest(refs) as r
+    order by (desk_private.find_ticket(r)).id, r loop
     begin
       outcome := jsonb_build_object(
-        'ok', true, 'result', private.change_ticket(ref, changes, null, note, notify_customer));
+        'ok', true, 'result',
+          desk_private.change_ticket(ref, changes, null, note, notify_customer));
     exception when others then
       get stacked diagnostics state = returned_sqlstate, message = message_text,
         detail = pg_exception_detail;
@@ -160,81 +164,83 @@ begin
 end
 $$;
 
-create function public.update_tickets(
+create function desk.update_tickets(
   tickets text[], changes jsonb, note text default null, notify_customer boolean default true
 ) returns jsonb
 language sql security invoker set search_path = ''
-as $$ select private.update_tickets(tickets, changes, note, notify_customer) $$;
+as $$ select desk_private.update_tickets(tickets, changes, note, notify_customer) $$;
 
-comment on function public.update_tickets is
+comment on function desk.update_tickets is
   'update_ticket for up to 100 tickets: {outcomes: [{ticket, ok, result | sqlstate, message, '
   'details}]}.';
 
-create function private.delete_ticket(ref text) returns jsonb
+create function desk_private.delete_ticket(ref text) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  t public.support_tickets;
+  t desk.support_tickets;
 begin
-  perform private.require_admin();
-  t := private.require_ticket(ref, for_change => true);
-  update public.support_tickets s set deleted_at = now(), version = s.version + 1 where s.id = t.id
+  perform desk_private.require_admin();
+  t := desk_private.require_ticket(ref, for_change => true);
+  update desk.support_tickets s set deleted_at = now(), version = s.version + 1 where s.id = t.id
   returning s.* into t;
   return jsonb_build_object(
     'ticket_id', t.id, 'ticket_number', t.ticket_number,
-    'deleted_at', private.wire_time(t.deleted_at));
+    'deleted_at', desk_private.wire_time(t.deleted_at));
 end
 $$;
 
-create function public.delete_ticket(ticket text) returns jsonb
+create function desk.delete_ticket(ticket text) returns jsonb
 language sql security invoker set search_path = ''
-as $$ select private.delete_ticket(ticket) $$;
+as $$ select desk_private.delete_ticket(ticket) $$;
 
-comment on function public.delete_ticket is 'An admin hides a ticket; its row and history stay.';
+comment on function desk.delete_ticket is 'An admin hides a ticket; its row and history stay.';
 
-create function private.review_feedback(
+create function desk_private.review_feedback(
   feedback text, status text, admin_response text
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  f public.user_feedback;
+  f desk.user_feedback;
 begin
-  perform private.require_agent();
-  perform private.fail_fields(
+  perform desk_private.require_agent();
+  perform desk_private.fail_fields(
     case when status is null then '[]'::jsonb
-      else private.choice_problem('status', status, '{received,reviewed,planned,done,declined}') end
-    || private.text_problem('admin_response', admin_response, 20000, false));
-  update public.user_feedback u
+      else desk_private.choice_problem('status', status,
+        '{received,reviewed,planned,done,declined}') end
+    || desk_private.text_problem('admin_response', admin_response, 20000, false));
+  update desk.user_feedback u
   set status = coalesce(
     review_feedback.status, case when u.status = 'received' then 'reviewed' else u.status end),
     admin_response = coalesce(review_feedback.admin_response, u.admin_response),
     reviewed_at = now()
-  where u.id = case when private.is_uuid(feedback) then feedback::uuid end
+  where u.id = case when desk_private.is_uuid(feedback) then feedback::uuid end
   returning u.* into f;
   if not found then
-    perform private.fail('SD404', 'There is no such feedback.');
+    perform desk_private.fail('SD404', 'There is no such feedback.');
   end if;
   return jsonb_build_object(
     'feedback_id', f.id, 'category', f.category, 'description', f.description, 'rating', f.rating,
     'status', f.status,
-    'admin_response', f.admin_response, 'reviewed_at', private.wire_time(f.reviewed_at),
-    'created_at', private.wire_time(f.created_at));
+    'admin_response', f.admin_response, 'reviewed_at', desk_private.wire_time(f.reviewed_at),
+    'created_at', desk_private.wire_time(f.created_at));
 end
 $$;
 
-create function public.review_feedback(
+create function desk.review_feedback(
   feedback text, status text default null, admin_response text default null
 ) returns jsonb
 language sql security invoker set search_path = ''
-as $$ select private.review_feedback(feedback, status, admin_response) $$;
+as $$ select desk_private.review_feedback(feedback, status, admin_response) $$;
 
-comment on function public.review_feedback is
+comment on function desk.review_feedback is
   'An agent reviews a piece of feedback; without a status a new one becomes reviewed.';
 
-revoke execute on all functions in schema private from public;
+revoke execute on all functions in schema desk_private from public;
 revoke all on function
-  public.update_ticket, public.update_tickets, public.delete_ticket, public.review_feedback
+  desk.update_ticket, desk.update_tickets, desk.delete_ticket, desk.review_feedback
 from public, anon, authenticated, service_role;
 grant execute on function
-  private.update_ticket, private.update_tickets, private.delete_ticket, private.review_feedback,
-  public.update_ticket, public.update_tickets, public.delete_ticket, public.review_feedback
+  desk_private.update_ticket, desk_private.update_tickets, desk_private.delete_ticket,
+    desk_private.review_feedback,
+  desk.update_ticket, desk.update_tickets, desk.delete_ticket, desk.review_feedback
 to authenticated;

@@ -3,14 +3,15 @@
 -- Signed-in people are mailed at their current verified address. The text of an anonymous form goes
 -- to staff only: mail to its address carries neither subject, text nor name.
 
-create function private.requester_address(t public.support_tickets) returns text
+create function desk_private.requester_address(t desk.support_tickets) returns text
 language sql stable security definer set search_path = '' as $$
   select case when t.customer_id is null then t.requester_email
     else (select nullif(u.email, '') from auth.users u
       where u.id = t.customer_id and u.email_confirmed_at is not null) end
 $$;
 
-create function private.requester_mail(o private.outbox, t public.support_tickets) returns jsonb
+create function desk_private.requester_mail(o desk_private.outbox,
+  t desk.support_tickets) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select jsonb_strip_nulls(jsonb_build_object(
     'ticket_id', t.id, 'ticket_number', t.ticket_number,
@@ -19,13 +20,13 @@ language sql stable security definer set search_path = '' as $$
     'access_token', o.data ->> 'access_token',
     'status', o.data ->> 'status',
     'decision', o.data ->> 'decision',
-    'agent_name', (select a.display_name from public.support_agents a
+    'agent_name', (select a.display_name from desk.support_agents a
       where a.user_id = coalesce((o.data ->> 'agent')::uuid, m.author_id)),
     'resolution', case when o.data ->> 'status' = 'resolved' then t.resolution end,
     'body', m.body))
   from (select 1) as one
   left join lateral (
-    select m.body, m.author_id from public.ticket_messages m
+    select m.body, m.author_id from desk.ticket_messages m
     where m.ticket_id = t.id and not m.is_internal and case o.kind
       when 'agent_replied' then m.id = (o.data ->> 'message_id')::uuid
       when 'created' then m.author = 'system'
@@ -36,10 +37,10 @@ $$;
 
 -- A digest of a person's unmailed notifications: counts per kind, and the fifty most important.
 -- Building it marks them as mailed.
-create function private.digest_mail(person uuid) returns jsonb
+create function desk_private.digest_mail(person uuid) returns jsonb
 language sql security definer set search_path = '' as $$
   with due as (
-    update public.notifications n set mail_due = false
+    update desk.notifications n set mail_due = false
     where n.user_id = person and n.mail_due
     returning n.kind, n.data, n.created_at, n.id
   ), numbered as (
@@ -49,7 +50,7 @@ language sql security definer set search_path = '' as $$
     from due
   )
   select jsonb_build_object(
-    'to_name', (select a.display_name from public.support_agents a where a.user_id = person),
+    'to_name', (select a.display_name from desk.support_agents a where a.user_id = person),
     'counts', (
       select coalesce(jsonb_object_agg(kind, n), '{}')
       from (select kind, count(*) as n from due group by kind) k),
@@ -58,29 +59,29 @@ language sql security definer set search_path = '' as $$
       from numbered where place <= 50))
 $$;
 
-create function private.mail_address(o private.outbox) returns text
+create function desk_private.mail_address(o desk_private.outbox) returns text
 language sql stable security definer set search_path = '' as $$
   select case
     when o.kind = 'digest'
       then (select nullif(u.email, '') from auth.users u where u.id = o.recipient)
-    else (select private.requester_address(t) from public.support_tickets t
+    else (select desk_private.requester_address(t) from desk.support_tickets t
       where t.id = o.ticket_id and t.deleted_at is null)
   end
 $$;
 
 -- Freezes a mail; null without a recipient or content.
-create function private.freeze_mail(o private.outbox) returns jsonb
+create function desk_private.freeze_mail(o desk_private.outbox) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  t public.support_tickets;
+  t desk.support_tickets;
 begin
   if o.payload is null then
-    select s.* into t from public.support_tickets s where s.id = o.ticket_id;
-    o.payload := case when o.kind = 'digest' then private.digest_mail(o.recipient)
-      else private.requester_mail(o, t) end;
+    select s.* into t from desk.support_tickets s where s.id = o.ticket_id;
+    o.payload := case when o.kind = 'digest' then desk_private.digest_mail(o.recipient)
+      else desk_private.requester_mail(o, t) end;
   end if;
   if o.payload ->> 'to' is null then
-    o.payload := o.payload || jsonb_build_object('to', private.mail_address(o));
+    o.payload := o.payload || jsonb_build_object('to', desk_private.mail_address(o));
   end if;
   return case
     when o.payload ->> 'to' is not null and o.payload -> 'items' is distinct from '[]'
@@ -89,18 +90,18 @@ end
 $$;
 
 -- Leases frozen mails; rows without a recipient or content are settled instead.
-create function private.claim_mail(batch integer, lease_seconds integer) returns jsonb
+create function desk_private.claim_mail(batch integer, lease_seconds integer) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  o private.outbox;
+  o desk_private.outbox;
   leased jsonb;
   claimed jsonb := '[]';
   skipped integer := 0;
 begin
-  perform private.require_service();
-  perform private.fan_out_news();
-  for o in select * from private.claim_outbox('mail', batch, lease_seconds) order by id loop
-    leased := private.lease_row(o, private.freeze_mail(o));
+  perform desk_private.require_service();
+  perform desk_private.fan_out_news();
+  for o in select * from desk_private.claim_outbox('mail', batch, lease_seconds) order by id loop
+    leased := desk_private.lease_row(o, desk_private.freeze_mail(o));
     skipped := skipped + (leased is null)::integer;
     claimed := claimed || coalesce(leased, '[]');
   end loop;
@@ -108,15 +109,15 @@ begin
 end
 $$;
 
-create function public.claim_mail(
+create function desk.claim_mail(
   batch integer default 20, lease_seconds integer default 300
 ) returns jsonb
 language sql security invoker set search_path = ''
-as $$ select private.claim_mail(least(greatest(batch, 1), 100), lease_seconds) $$;
+as $$ select desk_private.claim_mail(least(greatest(batch, 1), 100), lease_seconds) $$;
 
-comment on function public.claim_mail is
+comment on function desk.claim_mail is
   'Leases mails to send: {rows: [{id, lease_token, kind, attempt, payload}], skipped}.';
 
-revoke execute on all functions in schema private from public;
-revoke all on function public.claim_mail from public, anon, authenticated, service_role;
-grant execute on function private.claim_mail, public.claim_mail to service_role;
+revoke execute on all functions in schema desk_private from public;
+revoke all on function desk.claim_mail from public, anon, authenticated, service_role;
+grant execute on function desk_private.claim_mail, desk.claim_mail to service_role;

@@ -5,41 +5,42 @@
 -- wait for each other or act twice. A skipped row is due again at the next sweep.
 
 -- The clocks of a due ticket after the sweep: breached, warned, and due again.
-create function private.clocks_after_look(
-  c private.ticket_clocks, status text, first_responded_at timestamptz, resolved_at timestamptz,
+create function desk_private.clocks_after_look(
+  c desk_private.ticket_clocks, status text, first_responded_at timestamptz,
+    resolved_at timestamptz,
   deleted_at timestamptz
-) returns private.ticket_clocks
+) returns desk_private.ticket_clocks
 language plpgsql stable set search_path = '' as $$
 begin
-  if first_responded_at is null and not private.is_settled(status) then
+  if first_responded_at is null and not desk_private.is_settled(status) then
     if c.first_response_due <= now() then
       c.first_response_breached_at := coalesce(c.first_response_breached_at, c.first_response_due);
-    elsif private.look_at(c.first_response_due, c.warn_minutes, false, false) <= now() then
+    elsif desk_private.look_at(c.first_response_due, c.warn_minutes, false, false) <= now() then
       c.first_response_warned_at := coalesce(c.first_response_warned_at, now());
     end if;
   end if;
   if c.running_since is not null then
     if c.resolution_due <= now() then
       c.resolution_breached_at := coalesce(c.resolution_breached_at, c.resolution_due);
-    elsif private.look_at(c.resolution_due, c.warn_minutes, false, false) <= now() then
+    elsif desk_private.look_at(c.resolution_due, c.warn_minutes, false, false) <= now() then
       c.resolution_warned_at := coalesce(c.resolution_warned_at, now());
     end if;
   end if;
-  c.next_at := private.next_look(c, status, first_responded_at, resolved_at, deleted_at);
+  c.next_at := desk_private.next_look(c, status, first_responded_at, resolved_at, deleted_at);
   return c;
 end
 $$;
 
-create function private.sweep_due(batch integer) returns jsonb
+create function desk_private.sweep_due(batch integer) returns jsonb
 language sql security definer set search_path = '' as $$
   with due as materialized (
     select c as clocks, t.escalated, t.first_responded_at, t.resolved_at, t.deleted_at,
       is_over.closes, case when is_over.closes then 'closed' else t.status end as status
-    from private.ticket_clocks c
-    join public.support_tickets t on t.id = c.ticket_id
+    from desk_private.ticket_clocks c
+    join desk.support_tickets t on t.id = c.ticket_id
     cross join lateral (
       select t.status = 'resolved' and coalesce(
-        private.closing_time(t.resolved_at) <= now(), false) as closes
+        desk_private.closing_time(t.resolved_at) <= now(), false) as closes
     ) is_over
     where c.next_at <= now()
     order by c.next_at
@@ -48,7 +49,7 @@ language sql security definer set search_path = '' as $$
   ), looked as materialized (
     select d.escalated, d.closes, d.clocks as before, l as after
     from due d
-    cross join lateral private.clocks_after_look(
+    cross join lateral desk_private.clocks_after_look(
       d.clocks, d.status, d.first_responded_at, d.resolved_at, d.deleted_at) as l
   ), verdict as (
     select (after).ticket_id, escalated, closes,
@@ -60,7 +61,7 @@ language sql security definer set search_path = '' as $$
         as warns
     from looked
   ), clocked as (
-    update private.ticket_clocks c
+    update desk_private.ticket_clocks c
     set (
         first_response_warned_at, first_response_breached_at,
         resolution_warned_at, resolution_breached_at, next_at
@@ -71,14 +72,14 @@ language sql security definer set search_path = '' as $$
     from looked l
     where c.ticket_id = (l.after).ticket_id
   ), changed as (
-    update public.support_tickets t
+    update desk.support_tickets t
     set escalated = t.escalated or v.misses,
       status = case when v.closes then 'closed' else t.status end
     from verdict v
     where t.id = v.ticket_id and (v.closes or (v.misses and not v.escalated))
     returning t.ticket_number, v.closes
   ), news as (
-    insert into private.staff_news (kind, ticket_id)
+    insert into desk_private.staff_news (kind, ticket_id)
     select case when misses then 'breached' else 'due_soon' end, ticket_id
     from verdict
     where misses or warns
@@ -95,19 +96,19 @@ $$;
 
 -- Recalculates clocks of earlier revisions of policies and calendars. Both rows are read under the
 -- lock, so they include concurrent changes of agents.
-create function private.sweep_policies(batch integer) returns integer
+create function desk_private.sweep_policies(batch integer) returns integer
 language sql security definer set search_path = '' as $$
   with stale as materialized (
     select t, c
-    from private.ticket_clocks c
-    join public.support_tickets t on t.id = c.ticket_id
-    where c.revision < (private.setting('sla_revision') #>> '{}')::integer
+    from desk_private.ticket_clocks c
+    join desk.support_tickets t on t.id = c.ticket_id
+    where c.revision < (desk_private.setting('sla_revision') #>> '{}')::integer
       and (c.next_at is not null or c.running_since is not null)
     order by c.revision
     limit batch
     for no key update of c, t skip locked
   ), applied as (
-    update private.ticket_clocks k
+    update desk_private.ticket_clocks k
     set (
         first_response_due, first_response_warned_at, first_response_breached_at,
         resolution_due, resolution_warned_at, resolution_breached_at,
@@ -118,38 +119,39 @@ language sql security definer set search_path = '' as $$
         r.warn_minutes, r.revision, r.next_at
       )
     from stale
-    cross join lateral private.recalculated(stale.t, stale.c) as r
+    cross join lateral desk_private.recalculated(stale.t, stale.c) as r
     where k.ticket_id = r.ticket_id
     returning 1
   )
   select count(*)::integer from applied
 $$;
 
-create function private.prune(batch integer) returns integer
+create function desk_private.prune(batch integer) returns integer
 language sql security definer set search_path = '' as $$
   with keys as (
-    delete from private.idempotency i where (i.caller, i.action, i.key) in (
-      select old.caller, old.action, old.key from private.idempotency old
+    delete from desk_private.idempotency i where (i.caller, i.action, i.key) in (
+      select old.caller, old.action, old.key from desk_private.idempotency old
       where old.created_at < now() - interval '24 hours' limit batch)
     returning 1
   ), spent as (
-    delete from private.quotas q where (q.who, q.kind) in (
-      select old.who, old.kind from private.quotas old join private.quota_limits l using (kind)
+    delete from desk_private.quotas q where (q.who, q.kind) in (
+      select old.who, old.kind from desk_private.quotas old join desk_private.quota_limits l
+        using (kind)
       where old.used_at[cardinality(old.used_at)] < now() - l.period limit batch)
     returning 1
   ), sent as (
-    delete from private.outbox b where b.id in (
-      select old.id from private.outbox old
+    delete from desk_private.outbox b where b.id in (
+      select old.id from desk_private.outbox old
       where old.state = 'done' and old.settled_at < now() - interval '30 days' limit batch)
     returning 1
   ), seen as (
-    delete from public.notifications n where n.id in (
-      select old.id from public.notifications old where old.read_at < now() - interval '30 days'
+    delete from desk.notifications n where n.id in (
+      select old.id from desk.notifications old where old.read_at < now() - interval '30 days'
       limit batch)
     returning 1
   ), received as (
-    delete from private.received_webhooks d where (d.source, d.delivery) in (
-      select old.source, old.delivery from private.received_webhooks old
+    delete from desk_private.received_webhooks d where (d.source, d.delivery) in (
+      select old.source, old.delivery from desk_private.received_webhooks old
       where old.received_at < now() - interval '30 days' limit batch)
     returning 1
   )
@@ -157,20 +159,20 @@ language sql security definer set search_path = '' as $$
     + (select count(*) from seen) + (select count(*) from received))::integer
 $$;
 
-create function private.sweep(batch integer) returns jsonb
+create function desk_private.sweep(batch integer) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   recalculated integer;
   pruned integer;
   due jsonb;
 begin
-  if not private.is_service() then
-    perform private.require_agent();
+  if not desk_private.is_service() then
+    perform desk_private.require_agent();
   end if;
   perform set_config('supadesk.actor', 'system', true);
-  recalculated := private.sweep_policies(batch);
-  due := private.sweep_due(batch);
-  pruned := private.prune(batch);
+  recalculated := desk_private.sweep_policies(batch);
+  due := desk_private.sweep_due(batch);
+  pruned := desk_private.prune(batch);
   perform set_config('supadesk.actor', '', true);
   return due || jsonb_build_object(
     'recalculated', recalculated, 'pruned', pruned,
@@ -178,14 +180,14 @@ begin
 end
 $$;
 
-create function public.sweep(batch integer default 1000) returns jsonb
+create function desk.sweep(batch integer default 1000) returns jsonb
 language sql security invoker set search_path = ''
-as $$ select private.sweep(least(greatest(batch, 1), 10000)) $$;
+as $$ select desk_private.sweep(least(greatest(batch, 1), 10000)) $$;
 
-comment on function public.sweep is
+comment on function desk.sweep is
   'One batch: {looked_at, warned, breached, escalated: [ticket_number], closed, recalculated, '
   'pruned, more}.';
 
-revoke execute on all functions in schema private from public;
-revoke all on function public.sweep from public, anon, authenticated, service_role;
-grant execute on function private.sweep, public.sweep to authenticated, service_role;
+revoke execute on all functions in schema desk_private from public;
+revoke all on function desk.sweep from public, anon, authenticated, service_role;
+grant execute on function desk_private.sweep, desk.sweep to authenticated, service_role;

@@ -1,7 +1,7 @@
 -- One ticket, whole: its conversation, timeline, metrics and what Linear knows of it.
 
-create function private.ticket_messages_json(
-  t public.support_tickets, is_agent boolean
+create function desk_private.ticket_messages_json(
+  t desk.support_tickets, is_agent boolean
 ) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
@@ -12,64 +12,65 @@ begin
         when 'agent' then a.display_name
         when 'customer' then t.requester_name
       end,
-      'body', m.body, 'is_internal', m.is_internal, 'created_at', private.wire_time(m.created_at),
-      'is_transcript', m.transcript_place is not null, 'said_at', private.wire_time(m.said_at),
+      'body', m.body, 'is_internal', m.is_internal, 'created_at',
+        desk_private.wire_time(m.created_at),
+      'is_transcript', m.transcript_place is not null, 'said_at', desk_private.wire_time(m.said_at),
       'attachments', (
         select coalesce(jsonb_agg(f.url order by f.created_at, f.id), '[]')
-        from public.ticket_attachments f where f.message_id = m.id
+        from desk.ticket_attachments f where f.message_id = m.id
       )
     ) order by m.created_at, m.transcript_place, m.id), '[]')
-    from public.ticket_messages m
-    left join public.support_agents a on a.user_id = m.author_id
+    from desk.ticket_messages m
+    left join desk.support_agents a on a.user_id = m.author_id
     where m.ticket_id = t.id and (is_agent or not m.is_internal)
   );
 end
 $$;
 
-create function private.ticket_attachments_json(
-  t public.support_tickets, is_agent boolean
+create function desk_private.ticket_attachments_json(
+  t desk.support_tickets, is_agent boolean
 ) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
   return (
     select coalesce(jsonb_agg(jsonb_build_object(
       'attachment_id', f.id, 'message_id', f.message_id, 'url', f.url,
-      'created_at', private.wire_time(f.created_at)
+      'created_at', desk_private.wire_time(f.created_at)
     ) order by f.created_at, f.id), '[]')
-    from public.ticket_attachments f
+    from desk.ticket_attachments f
     where f.ticket_id = t.id and (is_agent or not f.is_internal)
   );
 end
 $$;
 
 -- A customer reads the creation, changes of status and replies; an agent reads everything.
-create function private.ticket_timeline_json(
-  t public.support_tickets, is_agent boolean
+create function desk_private.ticket_timeline_json(
+  t desk.support_tickets, is_agent boolean
 ) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
   return (
     select coalesce(jsonb_agg(
       case when is_agent then jsonb_build_object(
-        'type', e.type, 'at', private.wire_time(e.created_at), 'actor', e.actor,
+        'type', e.type, 'at', desk_private.wire_time(e.created_at), 'actor', e.actor,
         'actor_id', e.actor_id,
         'actor_name', a.display_name,
         'changes', case when e.type = 'created' then '{}'::jsonb
           else e.changes - 'updated_at' - 'version' end)
       else jsonb_strip_nulls(jsonb_build_object(
-        'type', e.type, 'at', private.wire_time(e.created_at), 'actor', e.actor,
+        'type', e.type, 'at', desk_private.wire_time(e.created_at), 'actor', e.actor,
         'from', e.changes -> 'status' -> 0, 'to', e.changes -> 'status' -> 1))
       end order by e.seq), '[]')
-    from public.ticket_events e
-    left join public.support_agents a on a.user_id = e.actor_id
+    from desk.ticket_events e
+    left join desk.support_agents a on a.user_id = e.actor_id
     where e.ticket_id = t.id
       and (is_agent or e.type in ('created', 'status_changed', 'replied', 'rated'))
   );
 end
 $$;
 
-create function private.ticket_metrics_json(
-  t public.support_tickets, is_agent boolean
+create function desk_private.ticket_metrics_json(
+  t desk.support_tickets, is_agent boolean
 ) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
@@ -82,49 +83,51 @@ begin
       'messages', count(*),
       'customer_messages', count(*) filter (where m.author = 'customer'),
       'agent_messages', count(*) filter (where m.author = 'agent'),
-      'rating', (select r.rating from public.ticket_ratings r where r.ticket_id = t.id)
+      'rating', (select r.rating from desk.ticket_ratings r where r.ticket_id = t.id)
     ) || case when is_agent then jsonb_build_object('internal_notes', (
-      select count(*) from public.ticket_messages n where n.ticket_id = t.id and n.is_internal))
+      select count(*) from desk.ticket_messages n where n.ticket_id = t.id and n.is_internal))
         else '{}' end
-    from public.ticket_messages m
+    from desk.ticket_messages m
     where m.ticket_id = t.id and not m.is_internal and m.transcript_place is null
   );
 end
 $$;
 
-create function private.get_ticket(ref text, access_token text) returns jsonb
+create function desk_private.get_ticket(ref text, access_token text) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 declare
-  t public.support_tickets := private.require_ticket(ref, access_token);
-  is_agent boolean := private.role_on(t, access_token) = 'agent';
+  t desk.support_tickets := desk_private.require_ticket(ref, access_token);
+  is_agent boolean := desk_private.role_on(t, access_token) = 'agent';
 begin
-  return private.ticket_summary(t)
+  return desk_private.ticket_summary(t)
     || jsonb_build_object(
       'description', t.description, 'resolution', t.resolution, 'context', t.context,
       'requester_name', t.requester_name, 'requester_email', t.requester_email,
-      'resolved_at', private.wire_time(t.resolved_at), 'closed_at', private.wire_time(t.closed_at),
+      'resolved_at', desk_private.wire_time(t.resolved_at), 'closed_at',
+        desk_private.wire_time(t.closed_at),
       'version', t.version,
-      'sla', private.sla_json(t), 'linear', private.linear_state(t.id),
-      'messages', private.ticket_messages_json(t, is_agent),
-      'attachments', private.ticket_attachments_json(t, is_agent),
-      'timeline', private.ticket_timeline_json(t, is_agent),
+      'sla', desk_private.sla_json(t), 'linear', desk_private.linear_state(t.id),
+      'messages', desk_private.ticket_messages_json(t, is_agent),
+      'attachments', desk_private.ticket_attachments_json(t, is_agent),
+      'timeline', desk_private.ticket_timeline_json(t, is_agent),
       'escalations', (
-        select coalesce(jsonb_agg(private.escalation_json(e) order by e.created_at, e.id), '[]')
-        from public.escalation_requests e where e.ticket_id = t.id),
-      'metrics', private.ticket_metrics_json(t, is_agent))
+        select coalesce(jsonb_agg(desk_private.escalation_json(e) order by e.created_at, e.id),
+          '[]')
+        from desk.escalation_requests e where e.ticket_id = t.id),
+      'metrics', desk_private.ticket_metrics_json(t, is_agent))
     || case when is_agent
       then jsonb_build_object('customer_id', t.customer_id, 'branch_id', t.branch_id) else '{}' end;
 end
 $$;
 
-create function public.get_ticket(ticket text, access_token text default null) returns jsonb
+create function desk.get_ticket(ticket text, access_token text default null) returns jsonb
 language sql stable security invoker set search_path = ''
-as $$ select private.get_ticket(ticket, access_token) $$;
+as $$ select desk_private.get_ticket(ticket, access_token) $$;
 
-comment on function public.get_ticket is
+comment on function desk.get_ticket is
   'One ticket by number or id, with the messages, attachments, timeline and metrics that the '
   'caller may see.';
 
-revoke execute on all functions in schema private from public;
-revoke all on function public.get_ticket from public, anon, authenticated, service_role;
-grant execute on function private.get_ticket, public.get_ticket to anon, authenticated;
+revoke execute on all functions in schema desk_private from public;
+revoke all on function desk.get_ticket from public, anon, authenticated, service_role;
+grant execute on function desk_private.get_ticket, desk.get_ticket to anon, authenticated;

@@ -5,7 +5,7 @@
 -- resolution. A reopened ticket is not resolved. A rating counts on its own day. Durations are in
 -- seconds of real time.
 
-create function private.stat_facts(
+create function desk_private.stat_facts(
   starts timestamptz, ends timestamptz, branch text
 ) returns table (
   fact text, at timestamptz, category text, priority text, agent uuid,
@@ -18,41 +18,41 @@ language sql stable security definer set search_path = '' as $$
     case
       when c.first_response_breached_at is not null
         or (t.first_responded_at is null and c.first_response_due < now()
-        and not private.is_settled(t.status)) then false
+        and not desk_private.is_settled(t.status)) then false
       when t.first_responded_at is not null then true
     end,
     null::double precision, null::boolean, null::integer
-  from public.support_tickets t join private.ticket_clocks c on c.ticket_id = t.id
+  from desk.support_tickets t join desk_private.ticket_clocks c on c.ticket_id = t.id
   where t.created_at >= starts and t.created_at < ends and t.deleted_at is null
     and (branch is null or t.branch_id = branch)
   union all
   select 'resolved', settled.at, t.category, t.priority, t.assigned_to, null, null,
     extract(epoch from settled.at - t.created_at), c.resolution_breached_at is null, null
-  from public.support_tickets t join private.ticket_clocks c on c.ticket_id = t.id
+  from desk.support_tickets t join desk_private.ticket_clocks c on c.ticket_id = t.id
   cross join lateral (select coalesce(t.resolved_at, t.closed_at) as at) settled
   where settled.at >= starts and settled.at < ends and t.deleted_at is null
     and (branch is null or t.branch_id = branch)
   union all
   select 'rated', r.created_at, t.category, t.priority, t.assigned_to, null, null, null, null,
     r.rating
-  from public.ticket_ratings r join public.support_tickets t on t.id = r.ticket_id
+  from desk.ticket_ratings r join desk.support_tickets t on t.id = r.ticket_id
   where r.created_at >= starts and r.created_at < ends and t.deleted_at is null
     and (branch is null or t.branch_id = branch)
 $$;
 
-create index support_tickets_settled on public.support_tickets ((coalesce(resolved_at, closed_at)))
+create index support_tickets_settled on desk.support_tickets ((coalesce(resolved_at, closed_at)))
   where coalesce(resolved_at, closed_at) is not null;
-create index ticket_ratings_created on public.ticket_ratings (created_at);
+create index ticket_ratings_created on desk.ticket_ratings (created_at);
 
-create function private.backlog(at timestamptz, branch text) returns bigint
+create function desk_private.backlog(at timestamptz, branch text) returns bigint
 language sql stable security definer set search_path = '' as $$
-  select count(*) from public.support_tickets t
+  select count(*) from desk.support_tickets t
   where t.created_at < at and coalesce(coalesce(t.resolved_at, t.closed_at) >= at, true)
     and t.deleted_at is null and (branch is null or t.branch_id = branch)
 $$;
 
 -- The numbers of a day without events, so that all days have the same shape.
-create function private.no_numbers() returns jsonb
+create function desk_private.no_numbers() returns jsonb
 language sql immutable set search_path = '' as $$
   select '{
     "created": 0, "resolved": 0,
@@ -64,7 +64,7 @@ language sql immutable set search_path = '' as $$
   }'::jsonb
 $$;
 
-create function private.stats(from_day date, to_day date, zone text) returns jsonb
+create function desk_private.stats(from_day date, to_day date, zone text) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 declare
   branch text;
@@ -78,21 +78,21 @@ declare
   of_priority constant integer := b'1101'::integer;
   of_agent constant integer := b'1110'::integer;
 begin
-  perform private.require_agent();
+  perform desk_private.require_agent();
   begin
     to_day := coalesce(to_day, greatest(from_day, (now() at time zone zone)::date));
     from_day := coalesce(from_day, to_day - 29);
     starts := from_day::timestamp at time zone zone;
     ends := (to_day + 1)::timestamp at time zone zone;
   exception when invalid_parameter_value then
-    perform private.fail_fields(
-      private.problem('time_zone', 'must be a time zone like Europe/Paris'));
+    perform desk_private.fail_fields(
+      desk_private.problem('time_zone', 'must be a time zone like Europe/Paris'));
   end;
   if to_day < from_day or to_day - from_day > 366 then
-    perform private.fail_fields(
-      private.problem('to_day', 'must be from the first day on, at most 366 days later'));
+    perform desk_private.fail_fields(
+      desk_private.problem('to_day', 'must be from the first day on, at most 366 days later'));
   end if;
-  branch := private.agent_branch();
+  branch := desk_private.agent_branch();
   with grouped as (
     select grouping(day, category, priority, agent) as mask, day, category, priority, agent,
       jsonb_build_object(
@@ -119,17 +119,18 @@ begin
     ) as numbers
     from (
       select f.*, (f.at at time zone zone)::date as day
-      from private.stat_facts(starts, ends, branch) f
+      from desk_private.stat_facts(starts, ends, branch) f
     ) facts
     group by grouping sets ((), (day), (category), (priority), (agent))
   )
   select jsonb_build_object(
     'from', from_day, 'to', to_day, 'time_zone', zone,
     'total', (select numbers from grouped where mask = of_total)
-      || jsonb_build_object('backlog', private.backlog(least(ends, now()), branch)),
+      || jsonb_build_object('backlog', desk_private.backlog(least(ends, now()), branch)),
     'by_day', (
       select jsonb_agg(
-        jsonb_build_object('day', d::date) || coalesce(g.numbers, private.no_numbers()) order by d)
+        jsonb_build_object('day', d::date) || coalesce(g.numbers, desk_private.no_numbers())
+          order by d)
       from generate_series(from_day, to_day, interval '1 day') d
       left join grouped g on g.mask = of_day and g.day = d::date),
     'by_category', (
@@ -137,28 +138,28 @@ begin
         jsonb_agg(jsonb_build_object('category', category) || numbers order by category), '[]')
       from grouped where mask = of_category),
     'by_priority', (select coalesce(jsonb_agg(jsonb_build_object('priority', priority) || numbers
-      order by private.priority_rank(priority)), '[]') from grouped where mask = of_priority),
+      order by desk_private.priority_rank(priority)), '[]') from grouped where mask = of_priority),
     'by_agent', (
       select coalesce(
         jsonb_agg(jsonb_build_object('agent', g.agent, 'agent_name', a.display_name) || g.numbers
       order by a.display_name, g.agent), '[]') from grouped g
-        left join public.support_agents a on a.user_id = g.agent
+        left join desk.support_agents a on a.user_id = g.agent
       where g.mask = of_agent)
   ) into answer;
   return answer;
 end
 $$;
 
-create function public.stats(
+create function desk.stats(
   from_day date default null, to_day date default null, time_zone text default 'UTC'
 ) returns jsonb
 language sql stable security invoker set search_path = ''
-as $$ select private.stats(from_day, to_day, time_zone) $$;
+as $$ select desk_private.stats(from_day, to_day, time_zone) $$;
 
-comment on function public.stats is
+comment on function desk.stats is
   'For agents, over local days, both included: {total, by_day, by_category, by_priority, '
   'by_agent}; an agent of null: unassigned.';
 
-revoke execute on all functions in schema private from public;
-revoke all on function public.stats from public, anon, authenticated, service_role;
-grant execute on function private.stats, public.stats to authenticated;
+revoke execute on all functions in schema desk_private from public;
+revoke all on function desk.stats from public, anon, authenticated, service_role;
+grant execute on function desk_private.stats, desk.stats to authenticated;

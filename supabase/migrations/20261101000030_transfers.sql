@@ -4,54 +4,56 @@
 -- written here are an agent's. They precede the ticket, so they are not replies and notify no one.
 
 -- One ticket per customer and conversation, however often the conversation is sent.
-create table private.transfers (
+create table desk_private.transfers (
   customer_id uuid not null references auth.users (id) on delete cascade,
   conversation_id text not null,
   answer jsonb,
   primary key (customer_id, conversation_id)
 );
 
-comment on table private.transfers is
+comment on table desk_private.transfers is
   'Conversations that have become tickets, and the answers given.';
 
 -- The functions accept bodies of the same size: 500 messages and 256 Ki characters.
-create function private.transcript_problems(transcript jsonb) returns jsonb
+create function desk_private.transcript_problems(transcript jsonb) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 begin
   if jsonb_typeof(transcript) is distinct from 'array'
     or jsonb_array_length(transcript) not between 1 and 500 then
-    return private.problem('transcript', 'must be a list of 1 to 500 messages');
+    return desk_private.problem('transcript', 'must be a list of 1 to 500 messages');
   end if;
   if char_length(transcript::text) > 262144 then
-    return private.problem('transcript', 'must be at most 262144 characters as JSON');
+    return desk_private.problem('transcript', 'must be at most 262144 characters as JSON');
   end if;
   return (
     select coalesce(jsonb_agg(problem.value order by said.place), '[]')
     from jsonb_array_elements(transcript) with ordinality as said (entry, place)
     cross join lateral jsonb_array_elements(
-      private.choice_problem(
+      desk_private.choice_problem(
         'transcript.' || place - 1 || '.author', entry ->> 'author', '{customer,ai}')
-      || private.text_problem(
+      || desk_private.text_problem(
         'transcript.' || place - 1 || '.body', entry ->> 'body', 20000)) as problem
   );
 end
 $$;
 
 -- Times in the future, from a fast clock, are capped at now.
-create function private.keep_transcript(t public.support_tickets, transcript jsonb) returns void
+create function desk_private.keep_transcript(t desk.support_tickets, transcript jsonb) returns void
 language plpgsql security definer set search_path = '' as $$
 begin
-  insert into public.ticket_messages (ticket_id, author, author_id, body, transcript_place, said_at)
+  insert into desk.ticket_messages (ticket_id, author, author_id, body, transcript_place, said_at)
   select t.id, entry ->> 'author',
     case entry ->> 'author' when 'customer' then t.customer_id end, entry ->> 'body', place,
     least((entry ->> 'said_at')::timestamptz, now())
   from jsonb_array_elements(transcript) with ordinality as said (entry, place);
-  perform private.index_text(t.id, left(string_agg(entry ->> 'body', E'\n' order by place), 100000))
+  perform desk_private.index_text(t.id,
+    left(string_agg(entry ->> 'body', E'\n' order by place), 100000))
   from jsonb_array_elements(transcript) with ordinality as said (entry, place);
 end
 $$;
 
-create function private.note_on_transfer(summary text, suggestion text, findings text) returns text
+create function desk_private.note_on_transfer(summary text, suggestion text,
+  findings text) returns text
 language sql immutable set search_path = '' as $$
   select 'Handed over by the assistant.' || E'\n\nSummary: ' || summary
     || coalesce(E'\n\nSuggested resolution: ' || suggestion, '')
@@ -61,7 +63,7 @@ $$;
 -- Files a conversation for a customer; rights are settled before. `payer` is the key of the quota,
 -- null for none. `recognised` is the category by default, unless it is retired. A concurrent call
 -- for the same conversation waits at the insert.
-create function private.file_transfer(
+create function desk_private.file_transfer(
   customer uuid, payer text, quota text, conversation_id text, subject text, summary text,
   category text, priority text, transcript jsonb, suggestion text, recognised text, findings text,
   context jsonb
@@ -69,83 +71,84 @@ create function private.file_transfer(
 language plpgsql security definer set search_path = '' as $$
 declare
   confirmation jsonb;
-  t public.support_tickets;
+  t desk.support_tickets;
 begin
-  perform private.fail_fields(private.text_problem('conversation_id', conversation_id, 255));
-  insert into private.transfers as k (customer_id, conversation_id)
+  perform desk_private.fail_fields(desk_private.text_problem('conversation_id', conversation_id,
+    255));
+  insert into desk_private.transfers as k (customer_id, conversation_id)
   values (customer, file_transfer.conversation_id)
   on conflict on constraint transfers_pkey do nothing;
   if not found then
-    select k.answer into strict confirmation from private.transfers k
+    select k.answer into strict confirmation from desk_private.transfers k
     where k.customer_id = customer and k.conversation_id = file_transfer.conversation_id;
-    return confirmation || private.linear_state((confirmation ->> 'ticket_id')::uuid);
+    return confirmation || desk_private.linear_state((confirmation ->> 'ticket_id')::uuid);
   end if;
   if payer is not null then
-    perform private.spend_quota(payer, quota);
+    perform desk_private.spend_quota(payer, quota);
   end if;
-  perform private.fail_fields(
-    private.text_problem('summary', summary, 9000)
-      || private.text_problem('suggestion', suggestion, 9000, false)
-    || private.text_problem('findings', findings, 1000, false)
-      || private.transcript_problems(transcript));
-  t := private.new_ticket_for(customer);
+  perform desk_private.fail_fields(
+    desk_private.text_problem('summary', summary, 9000)
+      || desk_private.text_problem('suggestion', suggestion, 9000, false)
+    || desk_private.text_problem('findings', findings, 1000, false)
+      || desk_private.transcript_problems(transcript));
+  t := desk_private.new_ticket_for(customer);
   t.issue_type := 'ai_transfer';
   t.category := coalesce(
     file_transfer.category,
-    (select c.slug from public.ticket_categories c where c.slug = recognised and c.is_active));
+    (select c.slug from desk.ticket_categories c where c.slug = recognised and c.is_active));
   t.priority := file_transfer.priority;
   t.subject := file_transfer.subject;
   t.description := summary;
   t.context := file_transfer.context
     || jsonb_build_object('conversation_id', file_transfer.conversation_id);
-  t := private.file_ticket(t, '{}');
-  perform private.keep_transcript(t, transcript);
-  perform private.post_message(
-    t, 'ai', null, private.note_on_transfer(summary, suggestion, findings), true, '{}');
-  confirmation := private.confirmation(t) || jsonb_build_object('subject', t.subject);
-  update private.transfers k set answer = confirmation
+  t := desk_private.file_ticket(t, '{}');
+  perform desk_private.keep_transcript(t, transcript);
+  perform desk_private.post_message(
+    t, 'ai', null, desk_private.note_on_transfer(summary, suggestion, findings), true, '{}');
+  confirmation := desk_private.confirmation(t) || jsonb_build_object('subject', t.subject);
+  update desk_private.transfers k set answer = confirmation
   where k.customer_id = customer and k.conversation_id = file_transfer.conversation_id;
-  return confirmation || private.linear_state(t.id);
+  return confirmation || desk_private.linear_state(t.id);
 end
 $$;
 
-create function private.create_transfer(
+create function desk_private.create_transfer(
   conversation_id text, subject text, summary text, category text, priority text, transcript jsonb,
   suggestion text, recognised text, findings text, context jsonb, customer text
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  me uuid := private.require_caller();
+  me uuid := desk_private.require_caller();
 begin
-  if customer is not null and not private.is_agent() then
-    perform private.fail('SD403', 'Only agents file tickets for somebody else.');
+  if customer is not null and not desk_private.is_agent() then
+    perform desk_private.fail('SD403', 'Only agents file tickets for somebody else.');
   end if;
-  return private.file_transfer(
-    customer => case when customer is null then me else private.find_customer(customer) end,
-    payer => case when not private.is_agent() then me::text end, quota => 'ai_transfer',
+  return desk_private.file_transfer(
+    customer => case when customer is null then me else desk_private.find_customer(customer) end,
+    payer => case when not desk_private.is_agent() then me::text end, quota => 'ai_transfer',
     conversation_id => conversation_id, subject => subject, summary => summary,
     category => category, priority => priority, transcript => transcript, suggestion => suggestion,
     recognised => recognised, findings => findings, context => context);
 end
 $$;
 
-create function public.create_transfer(
+create function desk.create_transfer(
   conversation_id text, subject text, summary text, transcript jsonb, category text default null,
   priority text default null, suggestion text default null, recognised text default null,
   findings text default null, context jsonb default '{}', customer text default null
 ) returns jsonb
 language sql security invoker set search_path = '' as $$
-  select private.create_transfer(
+  select desk_private.create_transfer(
     conversation_id => conversation_id, subject => subject, summary => summary,
     category => category, priority => priority, transcript => transcript, suggestion => suggestion,
     recognised => recognised, findings => findings, context => coalesce(context, '{}'),
     customer => customer)
 $$;
 
-comment on function public.create_transfer is
+comment on function desk.create_transfer is
   'Files the caller''s conversation with an assistant, or by an agent a customer''s: [{author: '
   'customer or ai, body, said_at?}]. A repeated conversation_id gets the same answer.';
 
-revoke execute on all functions in schema private from public;
-revoke all on function public.create_transfer from public, anon, authenticated, service_role;
-grant execute on function private.create_transfer, public.create_transfer to authenticated;
+revoke execute on all functions in schema desk_private from public;
+revoke all on function desk.create_transfer from public, anon, authenticated, service_role;
+grant execute on function desk_private.create_transfer, desk.create_transfer to authenticated;

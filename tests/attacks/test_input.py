@@ -138,8 +138,8 @@ def test_what_postgrest_would_listen_to_is_not_handed_on(
 ) -> None:
     number = file(api(customer))["ticket_number"]
     headers = {
-        "Accept-Profile": "private",
-        "Content-Profile": "private",
+        "Accept-Profile": "desk_private",
+        "Content-Profile": "desk_private",
         "Prefer": "tx=rollback, return=headers-only, count=exact, max-affected=0",
         "Range": "0-0",
         "apikey": "sb_secret_x",

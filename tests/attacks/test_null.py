@@ -59,7 +59,7 @@ CALLS: dict[str, Arguments] = {
 }
 ALL_ARGUMENTS = """
 select p.proname, coalesce(p.proargnames[:p.pronargs], '{}')
-from pg_proc p where p.pronamespace = 'public'::regnamespace and p.prokind = 'f' and p.prorettype <> 'trigger'::regtype
+from pg_proc p where p.pronamespace = 'desk'::regnamespace and p.prokind = 'f' and p.prorettype <> 'trigger'::regtype
 order by 1
 """
 
@@ -80,7 +80,7 @@ class Caller:
             try:
                 self.db.execute(settings, [json.dumps(claims), claims["role"]])
                 named = ", ".join(f"{name} => %({name})s" for name in given)
-                self.db.execute(f"select public.{rpc}({named})", given)
+                self.db.execute(f"select desk.{rpc}({named})", given)
             except psycopg.errors.InsufficientPrivilege:
                 return 403
             except psycopg.Error as error:
@@ -100,7 +100,7 @@ def caller(
 ) -> Iterator[Caller]:
     ticket = file(api(customer))["ticket_number"]
     with db.transaction(force_rollback=True):
-        secret = "select private.set_setting('intake_secret_sha256', to_jsonb(private.sha256('the secret')))"
+        secret = "select desk_private.set_setting('intake_secret_sha256', to_jsonb(desk_private.sha256('the secret')))"
         db.execute(secret)
         yield Caller(db, {"customer": customer, "agent": agent, "admin": admin}, ticket)
 
@@ -129,20 +129,20 @@ def test_null_lets_nobody_in_and_breaks_nothing(caller: Caller, rpc: str) -> Non
 @pytest.mark.parametrize("given", [None, "", "a guess"])
 def test_the_contact_form_opens_to_its_secret_alone(caller: Caller, kept: bool, given: str | None) -> None:
     if not kept:
-        caller.db.execute("delete from private.settings where key = 'intake_secret_sha256'")
+        caller.db.execute("delete from desk_private.settings where key = 'intake_secret_sha256'")
     assert caller.status("anon", "create_contact", CONTACT | {"intake_secret": given}) == 403
     assert caller.status("anon", "create_contact", CONTACT) == (200 if kept else 403)
 
 
 def test_a_secret_that_is_json_null_opens_nothing(caller: Caller) -> None:
-    caller.db.execute("update private.settings set value = 'null' where key = 'intake_secret_sha256'")
+    caller.db.execute("update desk_private.settings set value = 'null' where key = 'intake_secret_sha256'")
     assert caller.status("anon", "create_contact", CONTACT | {"intake_secret": None}) == 403
 
 
 def test_claims_without_a_role_are_not_the_service(db: psycopg.Connection[Any]) -> None:
     with db.transaction(force_rollback=True):
         db.execute("select set_config('request.jwt.claims', '{}', true)")
-        assert db.execute("select private.is_service()").fetchone() == (False,)
+        assert db.execute("select desk_private.is_service()").fetchone() == (False,)
 
 
 def test_a_bulk_change_of_null_is_refused(caller: Caller) -> None:

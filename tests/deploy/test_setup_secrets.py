@@ -8,10 +8,10 @@ from threading import Timer
 
 import psycopg
 import pytest
+from deploy.migrate import Connection
 
 from deploy.setup import __main__ as setup
 from deploy.table import read_table
-from local.migrations import Connection
 from local.people import RunningStack
 from tests.deploy.google.google_apis import Cloud, SetUp
 
@@ -147,12 +147,12 @@ def test_the_database_learns_the_hash_that_lets_create_ticket_in(
     secret = stack.stack.keys.intake_secret
     set_up(INTAKE_SECRET=secret)
     statement = set_up("--intake").says
-    look = "select value from private.settings where key = 'intake_secret_sha256'"
+    look = "select value from desk_private.settings where key = 'intake_secret_sha256'"
     before = db.execute(look).fetchone()
 
     assert secret not in statement
     with db.transaction(), psycopg.ClientCursor(db) as cursor:
-        db.execute("select private.set_setting('intake_secret_sha256', '\"another\"')")
+        db.execute("select desk_private.set_setting('intake_secret_sha256', '\"another\"')")
         cursor.execute(statement.encode())
         assert db.execute(look).fetchone() == before
 

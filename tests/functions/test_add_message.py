@@ -4,8 +4,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from deploy.migrate import Connection
 
-from local.migrations import Connection
 from local.people import Client, Person
 from tests.assertions import assert_problem
 from tests.payloads import file
@@ -113,7 +113,7 @@ class TestReplies:
     def test_sixty_an_hour(self, api: Client, customer: Person, db: Connection) -> None:
         number = file(api(customer))["ticket_number"]
         db.execute(
-            "insert into private.quotas (who, kind, used_at) values (%s, 'message', array_fill(now(), array[60]))",
+            "insert into desk_private.quotas (who, kind, used_at) values (%s, 'message', array_fill(now(), array[60]))",
             [str(customer.id)],
         )
         response = api(customer).post(f"/add-message/{number}", json={"body": "x"})
@@ -186,13 +186,13 @@ class TestClosing:
 class TestWithoutSigningIn:
     @pytest.fixture(autouse=True)
     def _new_network(self, db: Connection) -> None:
-        db.execute("delete from private.quotas where who like 'network:%'")
+        db.execute("delete from desk_private.quotas where who like 'network:%'")
 
     def test_the_token_answers_rates_and_closes_its_ticket(self, api: Client, db: Connection) -> None:
         filed = file(api(None), "contact")
         number, token = filed["ticket_number"], {"X-Ticket-Token": filed["access_token"]}
         assert reply(api, None, number, headers=token)["author"] == "customer"
-        db.execute("update public.support_tickets set status = 'resolved' where ticket_number = %s", [number])
+        db.execute("update desk.support_tickets set status = 'resolved' where ticket_number = %s", [number])
         for path, body in (("rating", {"rating": 5}), ("close", {})):
             response = api(None).post(f"/add-message/{number}/{path}", json=body, headers=token)
             assert response.status_code == 200, response.text
@@ -209,10 +209,10 @@ class TestWithoutSigningIn:
     def test_it_ends_ninety_days_after_closing(self, api: Client, db: Connection) -> None:
         filed = file(api(None), "contact")
         number, token = filed["ticket_number"], {"X-Ticket-Token": filed["access_token"]}
-        db.execute("update public.support_tickets set status = 'closed' where ticket_number = %s", [number])
+        db.execute("update desk.support_tickets set status = 'closed' where ticket_number = %s", [number])
         for days, status in ((89, 200), (91, 404)):
             db.execute(
-                "update public.support_tickets set closed_at = now() - make_interval(days => %s)"
+                "update desk.support_tickets set closed_at = now() - make_interval(days => %s)"
                 " where ticket_number = %s",
                 [days, number],
             )
@@ -231,7 +231,7 @@ def filed_as(api: Client, customer: Person, db: Connection, status: str) -> str:
     """A ticket that has come to that status."""
     number: str = file(api(customer))["ticket_number"]
     if status != "open":
-        db.execute("update public.support_tickets set status = %s where ticket_number = %s", [status, number])
+        db.execute("update desk.support_tickets set status = %s where ticket_number = %s", [status, number])
     return number
 
 

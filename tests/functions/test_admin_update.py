@@ -27,7 +27,7 @@ def test_every_transition_that_is_not_in_the_table_is_refused_with_the_legal_one
     api: Client, customer: Person, agent: Person, db: Any
 ) -> None:
     legal: dict[str, set[str]] = {}
-    for before, after in db.execute("select from_status, to_status from private.status_transitions"):
+    for before, after in db.execute("select from_status, to_status from desk_private.status_transitions"):
         legal.setdefault(before, set()).add(after)
     desk = api(agent)
     ways = {
@@ -81,12 +81,10 @@ def test_two_hundred_automatic_assignments_fill_five_agents_evenly(
         person("agent", display_name=f"Agent {n}", skills=["selling"], capacity=40, branch_id=branch)
         for n in range(5)
     ]
-    db.execute(
-        "update public.support_agents set active = false where branch_id is distinct from %s", [branch]
-    )
+    db.execute("update desk.support_agents set active = false where branch_id is distinct from %s", [branch])
     clerk = person("agent", display_name="Clerk", branch_id=branch, skills=["buying"])
     seller = person()
-    db.execute("insert into public.customer_branches values (%s, %s)", [seller.id, branch])
+    db.execute("insert into desk.customer_branches values (%s, %s)", [seller.id, branch])
     desk = api(clerk)
     for_seller = {"category": "selling", "customer": str(seller.id)}
     numbers = [file(desk, "support", **for_seller)["ticket_number"] for _ in range(201)]
@@ -98,7 +96,7 @@ def test_two_hundred_automatic_assignments_fill_five_agents_evenly(
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(assign, numbers[:200]))
-    query = "select assigned_to, count(*) from public.support_tickets where branch_id = %s and assigned_to is not null group by 1"
+    query = "select assigned_to, count(*) from desk.support_tickets where branch_id = %s and assigned_to is not null group by 1"
     assert dict(db.execute(query, [branch])) == {agent.id: 40 for agent in team}
     left_over = assign(numbers[200])
     assert left_over["assigned_to"] is None
@@ -116,7 +114,7 @@ def test_a_category_may_assign_its_tickets_on_creation(
         filed = file(api(customer), "support", category="dispute")
         ticket = detail(api(expert), filed["ticket_number"])
         assert ticket["assigned_to"] is not None
-        query = "select kind from public.notifications where user_id = %s and ticket_id = %s"
+        query = "select kind from desk.notifications where user_id = %s and ticket_id = %s"
         notifications = db.execute(query, [ticket["assigned_to"], ticket["ticket_id"]]).fetchall()
         assert ("assigned",) in notifications
     finally:
@@ -163,7 +161,7 @@ def test_an_inactive_agent_is_not_assigned_and_has_no_rights(
     answer = api(agent).patch(f"/admin-update/{ticket}", json={"assigned_to": str(retired.id)})
     assert answer.status_code == 422
     assert api(retired).patch(f"/admin-update/{ticket}", json={"priority": "low"}).status_code == 403
-    db.execute("delete from public.support_agents where user_id = %s", [agent.id])
+    db.execute("delete from desk.support_agents where user_id = %s", [agent.id])
     assert api(agent).patch(f"/admin-update/{ticket}", json={"priority": "low"}).status_code == 403
 
 
@@ -244,6 +242,6 @@ def test_a_branch_bound_agent_changes_the_tickets_of_the_branch_only(
 ) -> None:
     north = person("agent", display_name="North", branch_id="north")
     assert api(north).patch(f"/admin-update/{ticket}", json={"priority": "low"}).status_code == 404
-    db.execute("insert into public.customer_branches values (%s, 'north')", [customer.id])
+    db.execute("insert into desk.customer_branches values (%s, 'north')", [customer.id])
     theirs = file(api(customer))["ticket_number"]
     assert api(north).patch(f"/admin-update/{theirs}", json={"priority": "low"}).status_code == 200

@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from deploy.migrate import Connection
 from psycopg import sql
 
-from local.migrations import Connection
 from local.people import Client, NewPerson, Person, RunningStack
 from shared.triage.wishes import WISHES, wish_of
 from tests.assertions import assert_problem
@@ -57,7 +57,7 @@ def analysis(client: httpx.Client, *messages: tuple[str, str]) -> Body:
 
 def count(db: Connection, table: str, person: Person) -> int:
     column = "user_id" if table == "user_feedback" else "customer_id"
-    query = sql.SQL("select from {} where {} = %s").format(*map(sql.Identifier, (table, column)))
+    query = sql.SQL("select from desk.{} where {} = %s").format(*map(sql.Identifier, (table, column)))
     return len(db.execute(query, [person.id]).fetchall())
 
 
@@ -138,9 +138,9 @@ class TestTransfer:
             ("created", "customer"),
             ("noted", "ai"),
         ]
-        news = "select kind from private.staff_news where ticket_id = %s"
+        news = "select kind from desk_private.staff_news where ticket_id = %s"
         assert db.execute(news, [ticket["ticket_id"]]).fetchall() == [("created",)]
-        outbox = "select kind from private.outbox where ticket_id = %s and channel = 'mail'"
+        outbox = "select kind from desk_private.outbox where ticket_id = %s and channel = 'mail'"
         assert db.execute(outbox, [ticket["ticket_id"]]).fetchall() == [("created",)]
 
     def test_it_goes_on_as_any_ticket(self, api: Client, customer: Person, agent: Person) -> None:
@@ -179,9 +179,7 @@ class TestTransfer:
     def test_a_category_that_the_desk_has_retired_is_not_recognised(
         self, api: Client, customer: Person, db: Connection
     ) -> None:
-        retire = (
-            "update public.ticket_categories set is_active = not is_active where slug = 'security_concern'"
-        )
+        retire = "update desk.ticket_categories set is_active = not is_active where slug = 'security_concern'"
         db.execute(retire)
         try:
             answer = transferred(api(customer))
@@ -229,7 +227,7 @@ class TestTransfer:
 
         ticket = detail(api(agent), number)
         assert [message["author"] for message in ticket["messages"][:2]] == ["customer", "ai"]
-        query = "select count(*) from public.ticket_messages where ticket_id = %s and author_id is not null"
+        query = "select count(*) from desk.ticket_messages where ticket_id = %s and author_id is not null"
         assert db.execute(query, [ticket["ticket_id"]]).fetchone() == (0,)
 
 
@@ -243,9 +241,9 @@ class TestOnce:
 
         assert all(answer == answers[0] for answer in answers)
         assert tickets_of(db, customer) == 1
-        times = "select cardinality(used_at) from private.quotas where who = %s and kind = 'ai_transfer'"
+        times = "select cardinality(used_at) from desk_private.quotas where who = %s and kind = 'ai_transfer'"
         assert db.execute(times, [str(customer.id)]).fetchone() == (1,)
-        said = "select count(*) from public.ticket_messages where ticket_id = %s"
+        said = "select count(*) from desk.ticket_messages where ticket_id = %s"
         assert db.execute(said, [answers[0]["ticket_id"]]).fetchone() == (3,)
 
     def test_sent_later_when_more_was_said_it_is_the_same_ticket(
@@ -280,7 +278,7 @@ class TestOnce:
         conversation = uuid4().hex
         first = transferred(api(customer), conversationId=conversation)
         db.execute(
-            "update private.quotas set used_at = array_fill(now(), array[30]) where who = %s",
+            "update desk_private.quotas set used_at = array_fill(now(), array[30]) where who = %s",
             [str(customer.id)],
         )
         response = transfer(api(customer))
@@ -300,7 +298,7 @@ class TestOnBehalf:
 
         ticket = detail(api(customer), answer["ticket_number"])
         assert [message["author"] for message in ticket["messages"]] == ["customer", "ai"]
-        said_by = "select author_id from public.ticket_messages where ticket_id = %s and author = 'customer'"
+        said_by = "select author_id from desk.ticket_messages where ticket_id = %s and author = 'customer'"
         assert db.execute(said_by, [answer["ticket_id"]]).fetchall() == [(customer.id,)]
         assert transferred(api(customer), conversationId=conversation)["ticket_id"] == answer["ticket_id"]
 
@@ -346,7 +344,7 @@ class TestForgery:
         }  # fmt: skip
         response = file_on_the_store(rest(customer), transcript=[forged])
         assert response.status_code == 200, response.text
-        query = "select author_id, is_internal, transcript_place from public.ticket_messages where ticket_id = %s and author = 'customer'"
+        query = "select author_id, is_internal, transcript_place from desk.ticket_messages where ticket_id = %s and author = 'customer'"
         assert db.execute(query, [response.json()["ticket_id"]]).fetchall() == [(customer.id, False, 1)]
 
     def test_what_looks_like_sql_a_prompt_or_a_page_is_text(
@@ -603,7 +601,7 @@ class TestCompanion:
     ) -> None:
         answer = self.say(api(customer), message)
         assert (answer["filed"], answer["category"]) == ("feedback", category)
-        query = "select user_id, category, description from public.user_feedback where id = %s"
+        query = "select user_id, category, description from desk.user_feedback where id = %s"
         kept = db.execute(query, [answer["feedback_id"]]).fetchone()
         assert kept == (customer.id, category, message)
 
@@ -660,9 +658,9 @@ class TestCompanion:
 @pytest.fixture
 def mailbox(stack: RunningStack, db: Connection) -> Mailbox:
     """Without what other tests have left to be sent."""
-    db.execute("update private.outbox set state = 'done', payload = null where state <> 'done'")
-    db.execute("update public.notifications set mail_due = false where mail_due")
-    db.execute("delete from private.staff_news")
+    db.execute("update desk_private.outbox set state = 'done', payload = null where state <> 'done'")
+    db.execute("update desk.notifications set mail_due = false where mail_due")
+    db.execute("delete from desk_private.staff_news")
     return Mailbox(stack.stack.settings.home / "mail")
 
 
@@ -670,8 +668,8 @@ def test_an_agent_hears_of_it_in_a_digest_and_the_customer_that_it_arrived(
     stack: RunningStack, api: Client, customer: Person, agent: Person, mailbox: Mailbox, db: Connection
 ) -> None:
     number = transferred(api(customer))["ticket_number"]
-    db.execute("select private.fan_out_news()")
-    db.execute("update private.outbox set available_at = now() where state = 'pending'")
+    db.execute("select desk_private.fan_out_news()")
+    db.execute("update desk_private.outbox set available_at = now() where state = 'pending'")
     address = f"{stack.functions_url}/send-notifications"
     headers = {"Authorization": f"Bearer {stack.identity_token(address)}"}
     more = True

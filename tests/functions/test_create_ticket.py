@@ -16,9 +16,9 @@ import httpx
 import jwt
 import psycopg
 import pytest
+from deploy.migrate import Connection
 
 from local.auth.keys import load_keys
-from local.migrations import Connection
 from local.people import Client, NewPerson, Person, RunningStack, Serve
 from local.ports import free_ports
 from tests.assertions import assert_problem, assert_unavailable
@@ -28,7 +28,7 @@ from tests.payloads import PAYLOADS, TICKETS, file, send
 @pytest.fixture(autouse=True)
 def _new_network(db: Connection) -> None:
     """All tests come from one address, and what one of them sent is no other's quota."""
-    db.execute("delete from private.quotas where who like 'network:%'")
+    db.execute("delete from desk_private.quotas where who like 'network:%'")
 
 
 def test_a_customer_files_a_bug_report(api: Client, customer: Person) -> None:
@@ -65,7 +65,7 @@ def test_a_customer_files_a_ticket_of_every_kind(
     assert answer["issue_type"] == kind
     assert "access_token" not in answer
     row = db.execute(
-        "select customer_id, requester_email from public.support_tickets where id = %s", [answer["ticket_id"]]
+        "select customer_id, requester_email from desk.support_tickets where id = %s", [answer["ticket_id"]]
     ).fetchone()
     assert row == (customer.id, customer.email)
 
@@ -74,9 +74,9 @@ def test_what_is_special_to_a_kind_is_kept(api: Client, customer: Person, db: Co
     def kept(kind: str) -> tuple[Any, ...]:
         number = file(api(customer), kind)["ticket_number"]
         row = db.execute(
-            "select subject, description, context, array(select url from public.ticket_attachments a"
+            "select subject, description, context, array(select url from desk.ticket_attachments a"
             " where a.ticket_id = t.id order by url)"
-            " from public.support_tickets t where ticket_number = %s",
+            " from desk.support_tickets t where ticket_number = %s",
             [number],
         ).fetchone()
         assert row
@@ -115,7 +115,7 @@ def test_feedback_is_no_ticket(api: Client, customer: Person, db: Connection) ->
     assert set(answer) == {"success", "feedback_id", "message", "created_at", "error"}
     assert answer["message"] == "Thanks for the feature request! We review all suggestions for our roadmap."
     rows = db.execute(
-        "select id::text, rating, feature_name, would_recommend from public.user_feedback where user_id = %s",
+        "select id::text, rating, feature_name, would_recommend from desk.user_feedback where user_id = %s",
         [customer.id],
     ).fetchall()
     assert rows == [(answer["feedback_id"], 4, "goals", True)]
@@ -205,7 +205,7 @@ class TestWithoutSigningIn:
             ]
         assert [answer.status_code for answer in answers] == [200] * 5 + [429]
         assert int(answers[-1].headers["retry-after"]) > 3000
-        kept = db.execute("select who from private.quotas where who like 'network:%'").fetchall()
+        kept = db.execute("select who from desk_private.quotas where who like 'network:%'").fetchall()
         assert [re.fullmatch("network:[0-9a-f]{64}", str(who)) is not None for (who,) in kept] == [True]
 
     def test_where_no_secret_is_configured_the_form_is_shut(self, serve: Serve) -> None:
@@ -301,7 +301,7 @@ def test_a_bad_field_is_named_and_nothing_is_filed(
 
     assert_problem(response, 422, "invalid", path)
     assert count_of_tickets(db, customer) == 0
-    assert not db.execute("select from private.quotas where who = %s", [str(customer.id)]).fetchone()
+    assert not db.execute("select from desk_private.quotas where who = %s", [str(customer.id)]).fetchone()
 
 
 def test_an_unknown_category_is_answered_with_the_known_ones(api: Client, customer: Person) -> None:
@@ -579,13 +579,13 @@ class TestWithoutTheStore:
     ) -> None:
         """The report waits for a lock when its backend is ended: nothing of it stays, and the next one passes."""
         with psycopg.connect(stack.database_url) as holder, ThreadPoolExecutor(1) as pool:
-            holder.execute("lock table public.support_tickets in access exclusive mode")
+            holder.execute("lock table desk.support_tickets in access exclusive mode")
             waiting = pool.submit(send, api(customer), "bug")
             end_backend_waiting_for_a_lock(stack)
             response = waiting.result()
         assert_unavailable(response)
         assert count_of_tickets(db, customer) == 0
-        assert not db.execute("select from private.quotas where who = %s", [str(customer.id)]).fetchone()
+        assert not db.execute("select from desk_private.quotas where who = %s", [str(customer.id)]).fetchone()
         assert eventually(lambda: send(api(customer), "bug").status_code == 200)
 
 
@@ -647,7 +647,7 @@ def post_bug(url: str, person: Person) -> httpx.Response:
 
 def count_of_tickets(db: Connection, person: Person) -> Any:
     row = db.execute(
-        "select count(*) from public.support_tickets where customer_id = %s", [person.id]
+        "select count(*) from desk.support_tickets where customer_id = %s", [person.id]
     ).fetchone()
     assert row
     return row[0]

@@ -103,10 +103,8 @@ def test_12_a_customer_never_sees_an_internal_note_anywhere(
 
 
 def test_13_an_overdue_ticket_is_escalated(api: Client, agent: Person, ticket: str, db: Any) -> None:
-    late = (
-        "update private.ticket_clocks set first_response_due = now() - interval '1 minute', next_at = now()"
-    )
-    where = " where ticket_id = (select id from public.support_tickets where ticket_number = %s)"
+    late = "update desk_private.ticket_clocks set first_response_due = now() - interval '1 minute', next_at = now()"
+    where = " where ticket_id = (select id from desk.support_tickets where ticket_number = %s)"
     db.execute(late + where, [ticket])
     answer = api(agent).post("/admin-update/sla-check")
     assert answer.status_code == 200, answer.text
@@ -117,7 +115,7 @@ def test_13_an_overdue_ticket_is_escalated(api: Client, agent: Person, ticket: s
 def test_14_the_contact_form_creates_a_ticket_and_a_mail(api: Client, agent: Person, db: Any) -> None:
     filed = api(None).post("/create-ticket", json={"payload": CONTACT}).json()
     assert detail(api(agent), filed["ticket_number"])["requester_email"] == "visitor@example.com"
-    query = "select kind from private.outbox where channel = 'mail' and ticket_id = %s"
+    query = "select kind from desk_private.outbox where channel = 'mail' and ticket_id = %s"
     assert db.execute(query, [filed["ticket_id"]]).fetchall() == [("created",)]
 
 

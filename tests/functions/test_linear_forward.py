@@ -10,8 +10,8 @@ from uuid import uuid4
 import httpx
 import psycopg
 import pytest
+from deploy.migrate import Connection
 
-from local.migrations import Connection
 from local.people import Client, Person, RunningStack, Serve
 from tests.linear import Linear
 from tests.payloads import PAYLOADS, detail, file
@@ -41,15 +41,15 @@ class Forwarder:
             if not self.once()["more"] and not self.waiting():
                 return
         left = self._db.execute(
-            "select kind, attempts, last_error from private.outbox where channel = 'linear' and state = 'pending'"
+            "select kind, attempts, last_error from desk_private.outbox where channel = 'linear' and state = 'pending'"
         )
         raise AssertionError(f"these still wait: {left.fetchall()}")
 
     def soon(self) -> None:
-        self._db.execute("update private.outbox set available_at = now() where channel = 'linear'")
+        self._db.execute("update desk_private.outbox set available_at = now() where channel = 'linear'")
 
     def waiting(self) -> int:
-        query = "select from private.outbox where channel = 'linear' and state = 'pending'"
+        query = "select from desk_private.outbox where channel = 'linear' and state = 'pending'"
         return self._db.execute(query).rowcount
 
 
@@ -138,7 +138,7 @@ def test_a_category_without_a_team_is_not_forwarded(linear: Linear, api: Client,
 def test_an_anonymous_form_reaches_engineers_once_an_agent_has_sorted_it(
     linear: Linear, api: Client, agent: Person, forwarder: Forwarder, db: Connection
 ) -> None:
-    db.execute("delete from private.quotas where who like 'network:%'")
+    db.execute("delete from desk_private.quotas where who like 'network:%'")
     filed = file(api(None), "contact")
     assert filed["linear"] == "off"
     change(api(agent), filed, category="bug")
@@ -216,7 +216,7 @@ def test_what_was_closed_without_a_solution_is_canceled_and_what_is_solved_later
 def test_a_category_that_does_not_follow_sends_the_issue_and_nothing_more(
     linear: Linear, api: Client, customer: Person, agent: Person, forwarder: Forwarder, db: Connection
 ) -> None:
-    db.execute("update public.ticket_categories set linear_follows = false where slug = 'bug'")
+    db.execute("update desk.ticket_categories set linear_follows = false where slug = 'bug'")
     try:
         filed = file(api(customer), "bug")
         reply(api(customer), filed, "by the way")
@@ -225,7 +225,7 @@ def test_a_category_that_does_not_follow_sends_the_issue_and_nothing_more(
         assert linear.comments(filed["ticket_id"]) == []
         assert linear.state(filed["ticket_id"]) == "Backlog"
     finally:
-        db.execute("update public.ticket_categories set linear_follows = true where slug = 'bug'")
+        db.execute("update desk.ticket_categories set linear_follows = true where slug = 'bug'")
 
 
 def test_a_deleted_ticket_sends_nothing_more(
@@ -307,7 +307,7 @@ def test_linear_being_down_delays_nobody_and_loses_nothing(
                 assert answer["success"] is True
                 assert answer["linear"] == "queued"
                 filed.append(answer["ticket_id"])
-    db.execute("update private.outbox set locked_until = now() where channel = 'linear'")
+    db.execute("update desk_private.outbox set locked_until = now() where channel = 'linear'")
     forwarder.until_done()
     assert {row["id"] for row in linear.records("Issue")} == set(filed)
 
@@ -320,7 +320,7 @@ def test_a_rate_limit_stops_every_forwarder_until_its_reset_and_loses_nothing(
     with linear.failing({"kind": "ratelimited", "seconds": 600, "times": 1}):
         forwarder.once()
         calls = sum(linear.counters()["calls"].values())
-        query = "select paused_until - now() between '590 s' and '600 s' from private.linear_sync"
+        query = "select paused_until - now() between '590 s' and '600 s' from desk_private.linear_sync"
         assert db.execute(query).fetchall() == [(True,)]
         # Another instance, the same one, and somebody who files a ticket: nobody calls Linear.
         with serve("linear-forward", AUDIENCE=None, INVOKERS=None) as url:
@@ -329,7 +329,7 @@ def test_a_rate_limit_stops_every_forwarder_until_its_reset_and_loses_nothing(
         forwarder.once()
         assert file(api(customer))["linear"] == "queued"
         assert sum(linear.counters()["calls"].values()) == calls
-    db.execute("update private.linear_sync set paused_until = now()")
+    db.execute("update desk_private.linear_sync set paused_until = now()")
     forwarder.until_done()
     assert len(linear.records("Issue")) == len(filed) + 1
 
@@ -341,7 +341,7 @@ def test_what_linear_refuses_for_good_is_a_dead_letter_that_an_admin_sends_again
     filed = queued("bug")
     reply(api(customer), filed, "waits for its issue")
     db.execute(
-        "update private.outbox set state = 'dead', payload = null, lease_token = null, locked_until = null"
+        "update desk_private.outbox set state = 'dead', payload = null, lease_token = null, locked_until = null"
         " where kind = 'issue' and ticket_id = %s",
         [filed["ticket_id"]],
     )
@@ -381,7 +381,7 @@ def test_a_ticket_that_somebody_changes_waits_for_them_and_holds_nobody_up(
     with psycopg.connect(stack.database_url) as changing:
         claims = json.dumps({"sub": str(agent.id), "role": "authenticated"})
         changing.execute("select set_config('request.jwt.claims', %s, true)", [claims])
-        changing.execute("select private.require_ticket(%s, for_change => true)", [filed["ticket_id"]])
+        changing.execute("select desk_private.require_ticket(%s, for_change => true)", [filed["ticket_id"]])
         forwarder.once()
         assert [issue["id"] for issue in linear.records("Issue")] == [other["ticket_id"]]
     forwarder.until_done()
@@ -391,17 +391,17 @@ def test_a_ticket_that_somebody_changes_waits_for_them_and_holds_nobody_up(
 def test_a_category_whose_team_is_missing_waits_until_somebody_has_mended_it(
     linear: Linear, forwarder: Forwarder, api: Client, customer: Person, db: Connection
 ) -> None:
-    db.execute("update public.ticket_categories set linear_team = 'NOPE' where slug = 'technical'")
+    db.execute("update desk.ticket_categories set linear_team = 'NOPE' where slug = 'technical'")
     try:
         filed = file(api(customer), "support", category="technical")
         assert filed["linear"] == "queued"
         [[state, error]] = db.execute(
-            "select state, last_error from private.outbox where channel = 'linear' and ticket_id = %s",
+            "select state, last_error from desk_private.outbox where channel = 'linear' and ticket_id = %s",
             [filed["ticket_id"]],
         )
         assert (state, error) == ("pending", "linear: there is no team NOPE")
     finally:
-        db.execute("update public.ticket_categories set linear_team = null where slug = 'technical'")
+        db.execute("update desk.ticket_categories set linear_team = null where slug = 'technical'")
 
 
 def test_a_forwarder_that_is_asked_for_one_ticket_says_what_is_known_of_it(

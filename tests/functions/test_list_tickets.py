@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 import httpx
 import psycopg
 import pytest
+from deploy.migrate import Connection
 
-from local.migrations import Connection
 from local.people import Client, NewPerson, Person, RunningStack
 from tests.assertions import assert_problem
 from tests.payloads import TICKETS, file
@@ -100,7 +100,7 @@ class TestList:
         for kind in ("bug", "support", "other", "chatbot"):
             number = file(api(customer), kind)["ticket_number"]
         db.execute(
-            "update public.support_tickets set status = 'waiting_on_customer' where ticket_number = %s",
+            "update desk.support_tickets set status = 'waiting_on_customer' where ticket_number = %s",
             [number],
         )
 
@@ -174,7 +174,7 @@ class TestList:
 
 # Three in five say "lantern", but none of the last fifth; two of each three hundred say "zeppelin". The days between them vary.
 MANY = """
-insert into public.support_tickets (customer_id, branch_id, issue_type, category, subject, description, status, created_at)
+insert into desk.support_tickets (customer_id, branch_id, issue_type, category, subject, description, status, created_at)
 select %(customer)s, %(branch)s, 'other', 'other', 'Ticket ' || n,
   'words' || case when n %% 5 < 3 and n < 4000 then ' lantern' else '' end || case when n %% 300 < 2 then ' zeppelin' else '' end,
   case when n %% 4 = 0 then 'open' else 'in_progress' end,
@@ -182,7 +182,7 @@ select %(customer)s, %(branch)s, 'other', 'other', 'Ticket ' || n,
 from generate_series(1, 5000) as n
 """
 MATCHES = """
-select t.ticket_number from public.support_tickets t
+select t.ticket_number from desk.support_tickets t
 where t.customer_id = %s and t.description like %s and t.status = any (%s) order by t.created_at, t.id
 """
 
@@ -196,9 +196,9 @@ def filer(stack: RunningStack) -> Iterator[tuple[UUID, str]]:
             "insert into auth.users (id, email) values (%s, %s)", [user, f"{user}@example.com"]
         )
         connection.execute(MANY, {"customer": user, "branch": "harbour"})
-        connection.execute("analyze private.ticket_search, public.support_tickets")
+        connection.execute("analyze desk_private.ticket_search, desk.support_tickets")
         yield user, stack.token(user, None)
-        connection.execute("delete from public.support_tickets where customer_id = %s", [user])
+        connection.execute("delete from desk.support_tickets where customer_id = %s", [user])
 
 
 class TestSearch:
@@ -358,4 +358,4 @@ class TestCategories:
 @pytest.fixture(autouse=True)
 def _new_network(db: Connection) -> None:
     """All tests come from one address, and what one of them sent is no other's quota."""
-    db.execute("delete from private.quotas where who like 'network:%'")
+    db.execute("delete from desk_private.quotas where who like 'network:%'")

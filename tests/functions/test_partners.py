@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from deploy.migrate import Connection
 from standardwebhooks import Webhook
 
-from local.migrations import Connection
 from local.people import Client, Person, RunningStack, Serve
 from tests.assertions import assert_problem
 from tests.payloads import detail
@@ -86,7 +86,7 @@ def test_the_same_external_id_is_one_ticket_however_often_at_once(
     assert len({answer["ticket_id"] for answer in answers}) == 1
     again = partner.filed("ticket", **data | {"subject": "Changed meanwhile"})
     assert again["ticket_id"] == answers[0]["ticket_id"]
-    found = db.execute("select from public.support_tickets where customer_id = %s", [customer.id])
+    found = db.execute("select from desk.support_tickets where customer_id = %s", [customer.id])
     assert found.rowcount == 1
 
 
@@ -128,7 +128,7 @@ def test_a_companion_passes_on_a_bug_and_feedback(partner: Partner, customer: Pe
     ]
     assert confirmations[0]["feedback_id"] == confirmations[1]["feedback_id"]
     found = db.execute(
-        "select category, description from public.user_feedback where user_id = %s", [customer.id]
+        "select category, description from desk.user_feedback where user_id = %s", [customer.id]
     )
     assert found.fetchall() == [("other", "Nice!")]
 
@@ -172,7 +172,9 @@ def test_a_wrong_signature_files_nothing(
 ) -> None:
     data = ticket(customer)
     assert_problem(partner.send({"type": "ticket", "data": data}, changes), 401, "unauthenticated")
-    found = db.execute("select from private.partner_requests where external_id = %s", [data["external_id"]])
+    found = db.execute(
+        "select from desk_private.partner_requests where external_id = %s", [data["external_id"]]
+    )
     assert found.rowcount == 0
 
 
@@ -198,13 +200,13 @@ def test_an_integration_has_a_quota_and_repeating_costs_nothing(
 ) -> None:
     first = ticket(customer)
     partner.filed("ticket", **first)
-    db.execute("update private.quota_limits set most = 0 where kind = 'webhook'")
+    db.execute("update desk_private.quota_limits set most = 0 where kind = 'webhook'")
     try:
         answer = partner.send({"type": "ticket", "data": ticket(customer)})
         assert_problem(answer, 429, "quota_exceeded")
         partner.filed("ticket", **first)
     finally:
-        db.execute("update private.quota_limits set most = 1000 where kind = 'webhook'")
+        db.execute("update desk_private.quota_limits set most = 1000 where kind = 'webhook'")
 
 
 def test_malformed_secrets_are_told_to_the_operator(serve: Serve) -> None:

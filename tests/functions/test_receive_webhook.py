@@ -10,8 +10,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from deploy.migrate import Connection
 
-from local.migrations import Connection
 from local.people import Client, Person, RunningStack, Serve
 from tests.assertions import assert_problem
 from tests.linear import Linear, state_id
@@ -206,7 +206,7 @@ def test_our_own_move_that_is_heard_of_late_does_not_undo_what_the_customer_want
         assert status(api, agent, ticket) == "open"
         assert notes(api, agent, ticket) == []
     for _ in range(3):
-        db.execute("update private.outbox set available_at = now() where channel = 'linear'")
+        db.execute("update desk_private.outbox set available_at = now() where channel = 'linear'")
         call(stack, "linear-forward")
     assert linear.state(ticket["ticket_id"]) == "Todo"
     assert status(api, agent, ticket) == "open"
@@ -255,12 +255,12 @@ def test_every_webhook_may_be_lost(
         linear.act(ticket["issue_identifier"], "comments", body="Found it.")
         finish(linear, ticket)
     assert status(api, agent, ticket) == "open"
-    db.execute("update private.linear_sync set polled_at = '-infinity'")
+    db.execute("update desk_private.linear_sync set polled_at = '-infinity'")
     assert call(stack, "linear-forward")["learned"] == 2
     assert status(api, agent, ticket) == "resolved"
     [note] = notes(api, agent, ticket)
     assert note.endswith("in Linear: Found it.")
-    db.execute("update private.linear_sync set polled_at = '-infinity'")
+    db.execute("update desk_private.linear_sync set polled_at = '-infinity'")
     assert call(stack, "linear-forward")["learned"] == 0
 
 
@@ -270,10 +270,10 @@ def test_a_poll_that_fails_is_made_good_by_the_next(
     with linear.failing({"kind": "webhook_lost"}, {"kind": "internal", "operation": "comments"}):
         finish(linear, ticket)
         linear.act(ticket["issue_identifier"], "comments", body="Found it.")
-        db.execute("update private.linear_sync set polled_at = '-infinity'")
+        db.execute("update desk_private.linear_sync set polled_at = '-infinity'")
         assert call(stack, "linear-forward")["poll"].startswith("linear: ")
     assert notes(api, agent, ticket) == []
-    db.execute("update private.linear_sync set polled_at = '-infinity'")
+    db.execute("update desk_private.linear_sync set polled_at = '-infinity'")
     call(stack, "linear-forward")
     assert len(notes(api, agent, ticket)) == 1
 
@@ -303,7 +303,10 @@ def test_a_wrong_signature_is_401_and_leaves_no_trace(
     answer = webhooks.send("Issue", issue(ticket, "Done", "completed"), delivery="never-seen", **wrong)
     assert_problem(answer, 401, "unauthenticated")
     assert status(api, agent, ticket) == "open"
-    assert db.execute("select from private.received_webhooks where delivery = 'never-seen'").fetchall() == []
+    assert (
+        db.execute("select from desk_private.received_webhooks where delivery = 'never-seen'").fetchall()
+        == []
+    )
 
 
 def test_a_webhook_that_waited_for_six_hours_is_taken(

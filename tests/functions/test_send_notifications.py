@@ -14,9 +14,9 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from deploy.migrate import Connection
 
 from local.mail import run_mail
-from local.migrations import Connection
 from local.people import Client, NewPerson, Person, RunningStack, Serve
 from local.ports import free_ports
 from tests.assertions import assert_problem
@@ -30,11 +30,11 @@ NOTIFICATIONS = "/notifications"
 @pytest.fixture(autouse=True)
 def _alone_at_the_desk(db: Connection) -> None:
     """Removes the outbox rows of other tests, and the agents they would go to."""
-    db.execute("update private.outbox set state = 'done', payload = null where state <> 'done'")
-    db.execute("update public.notifications set mail_due = false where mail_due")
-    db.execute("delete from private.staff_news")
-    db.execute("update public.support_agents set active = false where active")
-    db.execute("delete from private.quotas where who like 'network:%'")
+    db.execute("update desk_private.outbox set state = 'done', payload = null where state <> 'done'")
+    db.execute("update desk.notifications set mail_due = false where mail_due")
+    db.execute("delete from desk_private.staff_news")
+    db.execute("update desk.support_agents set active = false where active")
+    db.execute("delete from desk_private.quotas where who like 'network:%'")
 
 
 @pytest.fixture
@@ -66,8 +66,8 @@ class Desk:
         total: Counter[str] = Counter()
         more = True
         while more:
-            self.db.execute("select private.fan_out_news()")
-            self.db.execute("update private.outbox set available_at = now() where state = 'pending'")
+            self.db.execute("select desk_private.fan_out_news()")
+            self.db.execute("update desk_private.outbox set available_at = now() where state = 'pending'")
             counted = self.send_once(url)
             more = counted.pop("more")
             total += Counter(counted)
@@ -210,17 +210,17 @@ def test_a_thousand_breaches_are_one_mail_per_person(
 ) -> None:
     db.execute(
         """
-        insert into public.support_tickets (customer_id, issue_type, category, subject, description, priority, context)
-        select %s, 'support', (select slug from public.ticket_categories limit 1), 'Late ' || n, 'Where is it?', 'high', '{}'
+        insert into desk.support_tickets (customer_id, issue_type, category, subject, description, priority, context)
+        select %s, 'support', (select slug from desk.ticket_categories limit 1), 'Late ' || n, 'Where is it?', 'high', '{}'
         from generate_series(1, 1000) n
         """,
         (customer.id,),
     )
-    db.execute("delete from private.staff_news")
+    db.execute("delete from desk_private.staff_news")
     db.execute(
         """
-        update private.ticket_clocks c set first_response_due = now() - interval '1 hour', next_at = now()
-        from public.support_tickets t where t.id = c.ticket_id and t.customer_id = %s
+        update desk_private.ticket_clocks c set first_response_due = now() - interval '1 hour', next_at = now()
+        from desk.support_tickets t where t.id = c.ticket_id and t.customer_id = %s
         """,
         (customer.id,),
     )
@@ -239,8 +239,8 @@ def test_a_digest_begins_with_what_matters_most(
     desk: Desk, customer: Person, agent: Person, mailbox: Mailbox, db: Connection
 ) -> None:
     late, fresh = desk.file(customer, subject="Latecomer"), desk.file(customer, subject="Newcomer")
-    query = "insert into private.staff_news (kind, ticket_id) values ('breached', %s)"
-    db.execute("select private.fan_out_news()")
+    query = "insert into desk_private.staff_news (kind, ticket_id) values ('breached', %s)"
+    db.execute("select desk_private.fan_out_news()")
     db.execute(query, [late["ticket_id"]])
     desk.send()
     [digest] = mailbox.to(agent.email)
@@ -297,7 +297,7 @@ def test_when_the_mail_server_was_down_every_mail_arrives_once_it_is_back(
     with serve("send-notifications", SMTP_URL=f"smtp://127.0.0.1:{port}") as sender:
         assert desk.send_once(sender) == {"sent": 0, "retried": 5, "dead": 0, "skipped": 0, "more": True}
         errors = db.execute(
-            "select last_error from private.outbox where state = 'pending' and available_at > now() and kind = 'created'"
+            "select last_error from desk_private.outbox where state = 'pending' and available_at > now() and kind = 'created'"
         ).fetchall()
         assert errors == [("smtp: ConnectionRefusedError",)] * 5
         with run_mail(tmp_path, port) as server:
@@ -400,7 +400,7 @@ def test_what_a_sender_had_taken_when_it_died_is_sent_by_the_next_one(
     desk: Desk, db: Connection, serve: Serve, customer: Person, mailbox: Mailbox, tmp_path: Path
 ) -> None:
     desk.file(customer)
-    leased = "select count(*) from private.outbox where locked_until > now() and state = 'pending'"
+    leased = "select count(*) from desk_private.outbox where locked_until > now() and state = 'pending'"
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         serve("send-notifications", SMTP_URL=f"smtp://127.0.0.1:{silent.getsockname()[1]}") as dying,
@@ -413,7 +413,9 @@ def test_what_a_sender_had_taken_when_it_died_is_sent_by_the_next_one(
         assert call.exception(timeout=30)
 
     assert "sent" not in desk.send()  # its lease still holds
-    db.execute("update private.outbox set locked_until = now() - interval '1 second' where state = 'pending'")
+    db.execute(
+        "update desk_private.outbox set locked_until = now() - interval '1 second' where state = 'pending'"
+    )
     assert desk.send()["sent"] == 1
     assert len(mailbox.to(customer.email)) == 1
 
@@ -422,7 +424,8 @@ def test_a_sender_that_comes_too_late_settles_nothing(desk: Desk, db: Connection
     desk.file(customer)
     [row] = desk.serve_rpc("claim_mail")["rows"]
     db.execute(
-        "update private.outbox set locked_until = now() - interval '1 second' where id = %s", (row["id"],)
+        "update desk_private.outbox set locked_until = now() - interval '1 second' where id = %s",
+        (row["id"],),
     )
     [again] = desk.serve_rpc("claim_mail")["rows"]
     settle = {"row_id": row["id"], "outcome": "dead"}
@@ -440,7 +443,7 @@ def test_what_is_sent_is_frozen_at_the_first_attempt(
     desk.reply(agent, ticket, "Done.")
     mailbox.treat(str(customer.email), "defer")
     desk.send()
-    db.execute("update public.support_agents set display_name = 'Renamed' where user_id = %s", (agent.id,))
+    db.execute("update desk.support_agents set display_name = 'Renamed' where user_id = %s", (agent.id,))
     mailbox.take_everything()
     desk.send()
 
@@ -455,11 +458,11 @@ def test_after_a_day_of_failures_a_mail_is_parked_and_not_sent_a_second_time(
     mailbox.treat(str(customer.email), "defer")
     desk.send()
     db.execute(
-        "update private.outbox set first_attempt_at = now() - interval '1 day' where state = 'pending' and kind = 'created'"
+        "update desk_private.outbox set first_attempt_at = now() - interval '1 day' where state = 'pending' and kind = 'created'"
     )
     desk.send()
 
-    states = "select state, last_error from private.outbox where kind = 'created' and state <> 'done'"
+    states = "select state, last_error from desk_private.outbox where kind = 'created' and state <> 'done'"
     assert db.execute(states).fetchall() == [("dead", "smtp: the recipient was refused with 451 4.3.0")]
 
 
@@ -498,10 +501,10 @@ def test_the_contact_form_sends_nobody_a_word_of_its_sender(
     category = f"c{uuid4().hex[:12]}"
     if template:
         db.execute(
-            "insert into public.reply_templates (slug, name, body) values (%s, 'T', %s)", (slug, template)
+            "insert into desk.reply_templates (slug, name, body) values (%s, 'T', %s)", (slug, template)
         )
     db.execute(
-        "insert into public.ticket_categories (slug, name, auto_reply) values (%s, 'Category', %s)",
+        "insert into desk.ticket_categories (slug, name, auto_reply) values (%s, 'Category', %s)",
         (category, slug if template else None),
     )
     victim = f"victim-{uuid4().hex[:12]}@example.com"
@@ -531,7 +534,7 @@ def test_the_desk_forgets_the_token_of_an_anonymous_ticket_once_its_mail_is_sent
     ticket = desk.ask(f"{uuid4().hex[:12]}@example.com")
     desk.send()
 
-    kept = "select count(*) from private.outbox o where to_jsonb(o)::text like '%%' || %s || '%%'"
+    kept = "select count(*) from desk_private.outbox o where to_jsonb(o)::text like '%%' || %s || '%%'"
     assert db.execute(kept, (ticket["access_token"],)).fetchone() == (0,)
 
 
@@ -557,7 +560,7 @@ def test_a_sender_that_is_not_configured_says_so_and_takes_nothing(
         token = desk.stack.identity_token(f"{desk.stack.functions_url}/send-notifications")
         answer = httpx.post(sender, headers={"Authorization": f"Bearer {token}"}, trust_env=False)
     assert_problem(answer, 503, "not_configured")
-    attempts = "select max(attempts) from private.outbox where state = 'pending'"
+    attempts = "select max(attempts) from desk_private.outbox where state = 'pending'"
     assert db.execute(attempts).fetchone() == (0,)
 
 

@@ -70,14 +70,14 @@ def ticket(api: Client, customer: Person) -> str:
 def category(db: Connection) -> str:
     """A category of the test's own."""
     slug = f"c{uuid4().hex[:12]}"
-    db.execute("insert into public.ticket_categories (slug, name) values (%s, %s)", (slug, slug))
+    db.execute("insert into desk.ticket_categories (slug, name) values (%s, %s)", (slug, slug))
     return slug
 
 
 def file_overdue(db: Connection, many: int) -> list[UUID]:
     """Tickets that nobody has looked at for ten days."""
     filed = """
-        insert into public.support_tickets (issue_type, category, subject, description, created_at)
+        insert into desk.support_tickets (issue_type, category, subject, description, created_at)
         select 'support', 'technical', 'Overdue', 'Nobody looks.', now() - interval '10 days' from generate_series(1, %s)
         returning id
     """
@@ -86,14 +86,14 @@ def file_overdue(db: Connection, many: int) -> list[UUID]:
 
 def news(db: Connection, ticket: str | UUID) -> list[str]:
     """Lists the staff news of a ticket, except its filing."""
-    heard = "select kind from private.staff_news where ticket_id = %s and kind <> 'created' order by id"
+    heard = "select kind from desk_private.staff_news where ticket_id = %s and kind <> 'created' order by id"
     return [kind for (kind,) in db.execute(heard, (ticket,))]
 
 
 def escalations(db: Connection, ticket: str | UUID) -> list[str]:
     """Lists the actors who flagged the ticket as escalated."""
     flagged = (
-        "select actor from public.ticket_events where ticket_id = %s and changes ? 'escalated' order by seq"
+        "select actor from desk.ticket_events where ticket_id = %s and changes ? 'escalated' order by seq"
     )
     events = db.execute(flagged + " offset 1", (ticket,))  # the first is that it was filed, not escalated
     return [actor for (actor,) in events]
@@ -107,9 +107,7 @@ def detail(client: httpx.Client, ticket: str) -> dict[str, Any]:
 def test_a_sweep_tells_what_it_did(service: httpx.Client, db: Connection, ticket: str) -> None:
     let_pass(db, ticket, hours=5)
     total = sweep(service)
-    number = db.execute(
-        "select ticket_number from public.support_tickets where id = %s", (ticket,)
-    ).fetchone()
+    number = db.execute("select ticket_number from desk.support_tickets where id = %s", (ticket,)).fetchone()
     assert number is not None
     counts = {"looked_at": 1, "warned": 0, "breached": 1, "closed": 0, "recalculated": 0}
     assert total == counts | {"escalated": [number[0]], "pruned": total["pruned"], "more": False}
@@ -226,9 +224,9 @@ def test_two_sweeps_side_by_side_escalate_each_of_a_thousand_tickets_once(
     assert len(escalated) == len(set(escalated)) == 1000
     assert sum(batch["breached"] for batch in batches) == 1000
     counted = """
-        select (select count(*) from private.staff_news n where n.ticket_id = t.id and n.kind = 'breached'),
-          (select count(*) from public.ticket_events e where e.ticket_id = t.id), t.escalated, count(*)
-        from public.support_tickets t where t.id = any (%s) group by 1, 2, 3
+        select (select count(*) from desk_private.staff_news n where n.ticket_id = t.id and n.kind = 'breached'),
+          (select count(*) from desk.ticket_events e where e.ticket_id = t.id), t.escalated, count(*)
+        from desk.support_tickets t where t.id = any (%s) group by 1, 2, 3
     """
     assert db.execute(counted, (due,)).fetchall() == [(1, 2, True, 1000)]
 
@@ -238,11 +236,11 @@ def test_a_sweep_is_no_slower_on_a_connection_that_has_changed_a_single_ticket_b
 ) -> None:
     [single] = file_overdue(db, 1)
     with psycopg.connect(stack.database_url, autocommit=True) as pooled:
-        pooled.execute("update public.support_tickets set status = 'in_progress' where id = %s", (single,))
+        pooled.execute("update desk.support_tickets set status = 'in_progress' where id = %s", (single,))
         file_overdue(db, 2000)
         # A tenth of it is enough, unless every two are compared.
         pooled.execute("set statement_timeout = '4s'")
-        pooled.execute("select private.sweep(10000)")
+        pooled.execute("select desk_private.sweep(10000)")
 
 
 def test_a_ticket_that_an_agent_is_working_on_is_left_for_the_next_sweep(
@@ -250,7 +248,7 @@ def test_a_ticket_that_an_agent_is_working_on_is_left_for_the_next_sweep(
 ) -> None:
     let_pass(db, ticket, hours=5)
     with psycopg.connect(stack.database_url) as working:
-        working.execute("select from public.support_tickets where id = %s for update", (ticket,))
+        working.execute("select from desk.support_tickets where id = %s for update", (ticket,))
         assert sweep(service)["looked_at"] == 0
     assert sweep(service)["breached"] == 1
 
@@ -261,7 +259,7 @@ def test_a_reopening_that_is_under_way_keeps_the_ticket_from_being_closed(
     change(api(agent), ticket, status="resolved")
     let_pass(db, ticket, days=8)
     with psycopg.connect(stack.database_url) as reopening:
-        reopening.execute("update public.support_tickets set status = 'open' where id = %s", (ticket,))
+        reopening.execute("update desk.support_tickets set status = 'open' where id = %s", (ticket,))
         assert sweep(service)["closed"] == 0
     assert sweep(service)["closed"] == 0
     assert detail(api(agent), ticket)["status"] == "open"
@@ -342,7 +340,7 @@ def test_a_ticket_that_is_filed_while_a_policy_is_being_changed_gets_the_new_one
     sweep_all(service)
     with psycopg.connect(stack.database_url) as changing:
         changing.execute(
-            "update public.sla_policies set first_response_minutes = 180 where category = %s", (category,)
+            "update desk.sla_policies set first_response_minutes = 180 where category = %s", (category,)
         )
         ticket = file(api(customer), "support", category=category, priority="medium")["ticket_id"]
     assert due_in(api(customer), ticket) == hours(1, 10)
@@ -391,7 +389,7 @@ def test_a_changed_policy_waits_for_whoever_is_working_on_the_ticket(
     ticket = file(api(customer), "support", category=category, priority="medium")["ticket_id"]
     where = {"category": f"eq.{category}"}
     with psycopg.connect(stack.database_url) as working:
-        working.execute("select from public.support_tickets where id = %s for update", (ticket,))
+        working.execute("select from desk.support_tickets where id = %s for update", (ticket,))
         rest(admin).patch("/sla_policies", params=where, json={"resolution_minutes": 60})
         sweep_all(service)
         assert due_in(api(customer), ticket) == hours(1, 10)
@@ -469,21 +467,21 @@ def test_a_paused_ticket_goes_on_under_the_changed_policy(
 # Pruning.
 
 AGED = {
-    "private.idempotency": (
-        "insert into private.idempotency (caller, action, key, request_sha256, created_at) "
+    "desk_private.idempotency": (
+        "insert into desk_private.idempotency (caller, action, key, request_sha256, created_at) "
         "values ('pruned', 'test', %(key)s, '', now() - %(age)s::interval)",
-        "select key from private.idempotency where caller = 'pruned'",
+        "select key from desk_private.idempotency where caller = 'pruned'",
         ("25 hours", "23 hours"),
     ),
-    "private.quotas": (
-        "insert into private.quotas (who, kind, used_at) values ('pruned ' || %(key)s, 'bug', array[now() - %(age)s::interval])",
-        "select substr(who, 8) from private.quotas where who like 'pruned %'",
+    "desk_private.quotas": (
+        "insert into desk_private.quotas (who, kind, used_at) values ('pruned ' || %(key)s, 'bug', array[now() - %(age)s::interval])",
+        "select substr(who, 8) from desk_private.quotas where who like 'pruned %'",
         ("61 minutes", "59 minutes"),
     ),
-    "private.outbox": (
-        "insert into private.outbox (channel, kind, ordering_key, state, settled_at) "
+    "desk_private.outbox": (
+        "insert into desk_private.outbox (channel, kind, ordering_key, state, settled_at) "
         "values ('mail', 'pruned', %(key)s, 'done', now() - %(age)s::interval)",
-        "select ordering_key from private.outbox where kind = 'pruned'",
+        "select ordering_key from desk_private.outbox where kind = 'pruned'",
         ("31 days", "29 days"),
     ),
 }
@@ -504,27 +502,25 @@ def test_read_notifications_are_pruned_and_unread_ones_kept(
     service: httpx.Client, db: Connection, customer: Person, ticket: str
 ) -> None:
     insert = """
-        insert into public.notifications (user_id, ticket_id, kind, created_at, read_at)
+        insert into desk.notifications (user_id, ticket_id, kind, created_at, read_at)
         values (%s, %s, %s, now() - interval '99 days', now() - %s::interval)
     """
     for kind, read in (("assigned", "31 days"), ("breached", "29 days"), ("due_soon", None)):
         db.execute(insert, (customer.id, ticket, kind, read))
     sweep_all(service)
-    kept = db.execute(
-        "select kind from public.notifications where user_id = %s order by kind", (customer.id,)
-    )
+    kept = db.execute("select kind from desk.notifications where user_id = %s order by kind", (customer.id,))
     assert kept.fetchall() == [("breached",), ("due_soon",)]
 
 
 def test_dead_letters_and_what_waits_are_never_pruned(service: httpx.Client, db: Connection) -> None:
     row = """
-        insert into private.outbox (channel, kind, ordering_key, state, settled_at, created_at, available_at)
+        insert into desk_private.outbox (channel, kind, ordering_key, state, settled_at, created_at, available_at)
         values ('linear', 'kept', 'kept', %s, now() - interval '1 year', now() - interval '1 year', 'infinity')
     """
     for state in ("dead", "pending"):
         db.execute(row, (state,))
     sweep_all(service)
-    kept = db.execute("delete from private.outbox where kind = 'kept' returning state").fetchall()
+    kept = db.execute("delete from desk_private.outbox where kind = 'kept' returning state").fetchall()
     assert sorted(kept) == [("dead",), ("pending",)]
 
 

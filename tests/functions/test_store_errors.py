@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from deploy.migrate import Connection
 
-from local.migrations import Connection
 from local.people import Client, Person, RunningStack
 from shared.errors import Problem, from_store
 from tests.assertions import assert_problem
@@ -25,7 +25,7 @@ CAUSES = {
     "23514": "insert into pg_temp.things values ('a-secret-of-ada', 'bad');",
     "42501": "perform 'a-secret-of-ada' from auth.users;",
     "54000": "perform to_tsvector('simple', string_agg(md5(n::text), ' ')) from generate_series(1, 40000) n;",
-    "54001": "perform public.endless('a-secret-of-ada');",
+    "54001": "perform desk.endless('a-secret-of-ada');",
     "22P02": "perform 'a-secret-of-ada'::integer;",
     "P0001": "raise exception 'a-secret-of-ada';",
 }
@@ -56,22 +56,20 @@ def failing(stack: RunningStack) -> Iterator[Callable[[str], str]]:
                 create temp table parts (name text references things) on commit drop;
             """
             body = f"begin {tables} {CAUSES[state]} return '{{}}'; end"
-            connection.execute(
-                f"create function public.{name}() returns jsonb language plpgsql as $${body}$$"
-            )
-            connection.execute(f"grant execute on function public.{name}() to authenticated")
+            connection.execute(f"create function desk.{name}() returns jsonb language plpgsql as $${body}$$")
+            connection.execute(f"grant execute on function desk.{name}() to authenticated")
             made.append(name)
             return name
 
         connection.execute(
-            "create function public.endless(text) returns text language plpgsql as"
-            " $$begin return public.endless($1); end$$"
+            "create function desk.endless(text) returns text language plpgsql as"
+            " $$begin return desk.endless($1); end$$"
         )
-        connection.execute("grant execute on function public.endless(text) to authenticated")
+        connection.execute("grant execute on function desk.endless(text) to authenticated")
         yield make
         for name in made:
-            connection.execute(f"drop function public.{name}()")
-        connection.execute("drop function public.endless(text)")
+            connection.execute(f"drop function desk.{name}()")
+        connection.execute("drop function desk.endless(text)")
 
 
 def fail(client: httpx.Client, name: str) -> httpx.Response:

@@ -13,8 +13,8 @@ from uuid import uuid4
 import httpx
 import jwt
 import pytest
+from deploy.migrate import Connection
 
-from local.migrations import Connection
 from local.people import RunningStack
 from supabase import AuthApiError, AuthWeakPasswordError, Client, ClientOptions, create_client
 

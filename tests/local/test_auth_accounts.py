@@ -14,12 +14,12 @@ from uuid import uuid4
 import httpx
 import jwt
 import pytest
+from deploy.migrate import Connection
 
 from local.auth.factors import STEP_S, totp
 from local.auth.gotrue import run_auth
 from local.auth.one_time import PHONE_CODE
 from local.gateway import run_gateway
-from local.migrations import Connection
 from local.people import RunningStack
 from local.ports import free_ports
 from supabase import AuthApiError, Client, ClientOptions, create_client

@@ -95,7 +95,9 @@ def test_the_official_cli_and_the_local_stack_take_turns(empty: Database) -> Non
         by_cli = connection.execute(HISTORY).fetchall()
         assert apply_migrations(connection) == 0
         assert apply_seed(connection) is False
-        connection.execute("drop schema supabase_migrations, private cascade; drop schema public cascade")
+        connection.execute(
+            "drop schema supabase_migrations, desk_private cascade; drop schema public cascade"
+        )
         connection.execute("create schema public")
         connection.execute("grant usage on schema public to anon, authenticated, service_role")
         assert apply_migrations(connection) == len(by_cli)

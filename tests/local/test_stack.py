@@ -122,7 +122,7 @@ def test_the_printed_curl_files_a_ticket_and_the_data_outlive_a_restart(desk: St
     assert time.monotonic() - begun < 5
     assert second.settings()["SUPABASE_ANON_KEY"] in said
     with psycopg.connect(second.settings()["DATABASE_URL"]) as connection:
-        newest = "select ticket_number from support_tickets order by created_at desc limit 1"
+        newest = "select ticket_number from desk.support_tickets order by created_at desc limit 1"
         assert connection.execute(newest).fetchone() == (number,)
         people = connection.execute("select email from auth.users order by created_at").fetchall()
         assert [email for (email,) in people] == list(DEMO_PEOPLE)

@@ -23,8 +23,8 @@ STATEMENT_SECONDS = 1
 REASON = re.compile(r'"reason":"((?:[^"\\]|\\.)*)"')
 BACKEND = "select pid from pg_stat_activity where usename = 'authenticator' order by state limit 1"
 WAITING = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query ~ %s"
-LEASED = "select count(*) from private.outbox where channel = 'mail' and state = 'pending' and locked_until > now()"
-EXPIRE = "update private.outbox set locked_until = now() - interval '1 second' where locked_until > now() and channel = 'mail'"
+LEASED = "select count(*) from desk_private.outbox where channel = 'mail' and state = 'pending' and locked_until > now()"
+EXPIRE = "update desk_private.outbox set locked_until = now() - interval '1 second' where locked_until > now() and channel = 'mail'"
 
 
 class Faults:
@@ -221,7 +221,7 @@ class Faults:
     @contextmanager
     def _tickets_locked(self) -> Iterator[None]:
         with self._admin() as db, db.transaction():
-            db.execute("lock table public.support_tickets in access exclusive mode")
+            db.execute("lock table desk.support_tickets in access exclusive mode")
             yield
 
     def _admin(self) -> "psycopg.Connection[tuple[object, ...]]":

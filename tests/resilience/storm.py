@@ -18,8 +18,8 @@ from threading import Event, Thread
 from typing import Any
 
 import httpx
+from deploy.migrate import Connection
 
-from local.migrations import Connection
 from local.people import Person, RunningStack, Serve
 from tests.linear import Row
 from tests.payloads import PAYLOADS
@@ -171,7 +171,7 @@ class Storm:
             self.take_leases()
             self.hurry()
             self._db.execute(
-                "update private.linear_sync set polled_at = '-infinity' where polled_at < now() - interval '10 s'"
+                "update desk_private.linear_sync set polled_at = '-infinity' where polled_at < now() - interval '10 s'"
             )
 
     def take_leases(self) -> None:
@@ -180,7 +180,7 @@ class Storm:
         A move stays with who has it until a few seconds have passed, see LATE.
         """
         taken = self._db.execute(
-            "update private.outbox set locked_until = now() where channel = 'linear' and state = 'pending'"
+            "update desk_private.outbox set locked_until = now() where channel = 'linear' and state = 'pending'"
             " and locked_until > now() and (kind <> 'state' or locked_until < now() + interval '296 s')"
         )
         self.stolen += taken.rowcount
@@ -188,7 +188,7 @@ class Storm:
     def hurry(self) -> None:
         """A row that has failed a dozen times would wait for minutes."""
         self._db.execute(
-            "update private.outbox set available_at = now() + interval '2 s' where channel = 'linear'"
+            "update desk_private.outbox set available_at = now() + interval '2 s' where channel = 'linear'"
             " and state = 'pending' and available_at > now() + interval '2 s'"
         )
 
@@ -197,7 +197,7 @@ class Storm:
         return dict(sum((each.answers for each in self._forwarders), Counter()))
 
     def waiting(self) -> int:
-        query = "select from private.outbox where channel = 'linear' and state = 'pending'"
+        query = "select from desk_private.outbox where channel = 'linear' and state = 'pending'"
         return self._db.execute(query).rowcount
 
     def _kill_one(self) -> None:

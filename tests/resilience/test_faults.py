@@ -15,8 +15,8 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from deploy.migrate import Connection
 
-from local.migrations import Connection
 from local.people import Person, RunningStack
 from local.ports import Ports
 from local.stack import Settings, run_stack
@@ -28,7 +28,7 @@ ROUNDS = int(os.environ.get("FAULTS_ROUNDS") or 0)
 SEED = int(os.environ.get("FAULTS_SEED") or 1)
 CUSTOMERS = 6
 PEOPLE = "insert into auth.users (id, email, aud, role, created_at, updated_at, email_confirmed_at) values (%s, %s, 'authenticated', 'authenticated', now(), now(), now())"
-AGENTS = "insert into public.support_agents (user_id, role, display_name) values (%s, 'agent', 'Agent')"
+AGENTS = "insert into desk.support_agents (user_id, role, display_name) values (%s, 'agent', 'Agent')"
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_whatever_fails_nothing_is_lost_and_nothing_is_done_twice(
     stack, faults = desk
     with psycopg.connect(stack.admin_url, autocommit=True) as db:
         db.execute(f"alter role authenticated set statement_timeout = '{STATEMENT_SECONDS}s'".encode())
-        db.execute("select private.set_setting('outbox_retry_seconds', '0.2')")
+        db.execute("select desk_private.set_setting('outbox_retry_seconds', '0.2')")
         db.execute("notify pgrst, 'reload config'")
         agents = [_person(stack, db, is_agent=True) for _ in range(3)]
         customers = [_person(stack, db) for _ in range(200 + 200 * ROUNDS)]
@@ -112,14 +112,14 @@ def _person(stack: RunningStack, db: Connection, *, is_agent: bool = False) -> P
 def _send_everything(stack: RunningStack, faults: Faults) -> None:
     """As it would go out in time: leases end, and what was put off is tried again."""
     ready = """
-        update private.outbox set available_at = now(), locked_until = null
+        update desk_private.outbox set available_at = now(), locked_until = null
         where channel = 'mail' and state = 'pending' and (locked_until is null or locked_until > now() + interval '1 minute')
     """
-    waits = "select count(*) from private.outbox where channel = 'mail' and state = 'pending'"
+    waits = "select count(*) from desk_private.outbox where channel = 'mail' and state = 'pending'"
     deadline = time.monotonic() + 60
     with psycopg.connect(stack.database_url, autocommit=True) as db:
         while True:
-            db.execute("select private.fan_out_news()")
+            db.execute("select desk_private.fan_out_news()")
             db.execute(ready)
             faults.send()
             if db.execute(waits).fetchone() == (0,):

@@ -42,10 +42,10 @@ FITTING = {
 @pytest.fixture(autouse=True)
 def _impatient(db: Connection) -> Iterator[None]:
     """Shortens the backoff of failed rows."""
-    [[usual]] = db.execute("select value from private.settings where key = 'outbox_retry_seconds'")
-    db.execute("select private.set_setting('outbox_retry_seconds', '0.02')")
+    [[usual]] = db.execute("select value from desk_private.settings where key = 'outbox_retry_seconds'")
+    db.execute("select desk_private.set_setting('outbox_retry_seconds', '0.02')")
     yield
-    db.execute("select private.set_setting('outbox_retry_seconds', to_jsonb(%s::int))", [usual])
+    db.execute("select desk_private.set_setting('outbox_retry_seconds', to_jsonb(%s::int))", [usual])
 
 
 class Found(NamedTuple):
@@ -153,8 +153,8 @@ def assert_the_desk_agrees(db: Connection, linear: Linear, tickets: list[Filed])
     types = {row["id"]: row["type"] for row in linear.records("WorkflowState")}
     issues = {row["id"]: row for row in linear.records("Issue")}
     known = db.execute(
-        "select t.id::text, t.status, l.identifier, l.state_type from public.support_tickets t"
-        " join private.linear_issues l on l.ticket_id = t.id where t.id = any (%s::uuid[])",
+        "select t.id::text, t.status, l.identifier, l.state_type from desk.support_tickets t"
+        " join desk_private.linear_issues l on l.ticket_id = t.id where t.id = any (%s::uuid[])",
         [[ticket.ticket_id for ticket in tickets]],
     ).fetchall()
     states = {ticket_id: (status, state) for ticket_id, status, _, state in known}
@@ -166,14 +166,14 @@ def assert_the_desk_agrees(db: Connection, linear: Linear, tickets: list[Filed])
     }
     assert [each for each in states.values() if each[1] not in FITTING[each[0]]] == []
     left = db.execute(
-        "select kind, state, attempts, last_error from private.outbox where channel = 'linear' and state <> 'done'"
+        "select kind, state, attempts, last_error from desk_private.outbox where channel = 'linear' and state <> 'done'"
     )
     assert left.fetchall() == []
 
 
 def notes(db: Connection, tickets: list[Filed]) -> list[str]:
     found = db.execute(
-        "select m.body from public.ticket_messages m where m.author = 'system' and m.ticket_id = any (%s::uuid[])",
+        "select m.body from desk.ticket_messages m where m.author = 'system' and m.ticket_id = any (%s::uuid[])",
         [[ticket.ticket_id for ticket in tickets]],
     )
     return [body for (body,) in found]

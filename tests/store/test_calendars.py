@@ -162,9 +162,9 @@ def questions(draw: st.DrawFn) -> tuple[Calendar, list[Question]]:
 
 
 ASKED = """
-    select extract(epoch from private.working_add(calendar, to_timestamp(start), seconds))::float8,
-      private.working_seconds(calendar, to_timestamp(start), to_timestamp(finish))
-    from jsonb_populate_record(null::public.business_calendars, %s) as calendar,
+    select extract(epoch from desk_private.working_add(calendar, to_timestamp(start), seconds))::float8,
+      desk_private.working_seconds(calendar, to_timestamp(start), to_timestamp(finish))
+    from jsonb_populate_record(null::desk.business_calendars, %s) as calendar,
       unnest(%s::bigint[], %s::bigint[], %s::bigint[]) with ordinality as asked (start, seconds, finish, place)
     order by place
 """

@@ -32,17 +32,17 @@ left join lateral (
     and not has_table_privilege(%(role)s, c.oid, d.p) and has_column_privilege(%(role)s, c.oid, a.attnum, d.p)
   group by d.place, d.p
 ) given on true
-where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'v', 'm', 'p', 'f')
+where c.relnamespace = 'desk'::regnamespace and c.relkind in ('r', 'v', 'm', 'p', 'f')
 group by c.relname
 """
 SEQUENCES = """
 select 'sequence ' || c.relname, '-' from pg_class c
-where c.relnamespace = 'public'::regnamespace and c.relkind = 'S'
+where c.relnamespace = 'desk'::regnamespace and c.relkind = 'S'
 """
 FUNCTIONS = """
-select case p.pronamespace when 'private'::regnamespace then 'private ' else 'function ' end || p.proname, case when has_function_privilege(%(role)s, p.oid, 'execute') then 'execute' else '-' end
+select case p.pronamespace when 'desk_private'::regnamespace then 'private ' else 'function ' end || p.proname, case when has_function_privilege(%(role)s, p.oid, 'execute') then 'execute' else '-' end
 from pg_proc p
-where p.pronamespace = 'public'::regnamespace or (p.pronamespace = 'private'::regnamespace and exists (
+where p.pronamespace = 'desk'::regnamespace or (p.pronamespace = 'desk_private'::regnamespace and exists (
   select from unnest(array['anon', 'authenticated', 'service_role']) as r where has_function_privilege(r, p.oid, 'execute')))
 """
 
@@ -84,7 +84,7 @@ def test_no_table_of_the_private_schema_is_open_to_a_client(either_db: Connectio
     query = """
         select c.relname from pg_class c, unnest(array['anon', 'authenticated', 'service_role']) role,
           unnest(array['select', 'insert', 'update', 'delete']) p
-        where c.relnamespace = 'private'::regnamespace and c.relkind in ('r', 'v', 'm')
+        where c.relnamespace = 'desk_private'::regnamespace and c.relkind in ('r', 'v', 'm')
           and (has_table_privilege(role, c.oid, p) or (p <> 'delete' and has_any_column_privilege(role, c.oid, p)))
     """
     assert names(either_db, query) == []
@@ -93,7 +93,7 @@ def test_no_table_of_the_private_schema_is_open_to_a_client(either_db: Connectio
 def test_every_public_table_has_row_level_security_and_a_policy(db: Connection) -> None:
     query = """
         select c.relname from pg_class c
-        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+        where c.relnamespace = 'desk'::regnamespace and c.relkind in ('r', 'p')
           and (not c.relrowsecurity or not exists (select from pg_policy where polrelid = c.oid))
     """
     assert names(db, query) == []
@@ -102,19 +102,19 @@ def test_every_public_table_has_row_level_security_and_a_policy(db: Connection) 
 def test_every_function_pins_its_search_path(db: Connection) -> None:
     query = """
         select p.oid::regprocedure::text from pg_proc p
-        where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
+        where p.pronamespace in ('desk'::regnamespace, 'desk_private'::regnamespace)
           and not coalesce('search_path=""' = any (p.proconfig), false)
     """
     assert names(db, query) == []
 
 
 def test_public_functions_run_as_their_caller(db: Connection) -> None:
-    query = "select proname from pg_proc where pronamespace = 'public'::regnamespace and prosecdef"
+    query = "select proname from pg_proc where pronamespace = 'desk'::regnamespace and prosecdef"
     assert names(db, query) == []
 
 
 def test_the_private_schema_is_not_exposed(rest: Any, agent: Any) -> None:
-    answer = rest(agent).get("/settings", headers={"Accept-Profile": "private"})
+    answer = rest(agent).get("/settings", headers={"Accept-Profile": "desk_private"})
     assert answer.status_code == 406
 
 

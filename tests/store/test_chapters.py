@@ -24,14 +24,14 @@ MAX_POSITIONAL = 6
 
 BODIES = """
 select p.oid::regprocedure::text, regexp_replace(p.prosrc, '--[^\n]*', '', 'g') from pg_proc p
-where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
+where p.pronamespace in ('desk'::regnamespace, 'desk_private'::regnamespace)
 """
 KNOWN = """
 select p.pronamespace::regnamespace || '.' || p.proname || '(' from pg_proc p
-where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
+where p.pronamespace in ('desk'::regnamespace, 'desk_private'::regnamespace)
 union
 select c.relnamespace::regnamespace || '.' || c.relname from pg_class c
-where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)
+where c.relnamespace in ('desk'::regnamespace, 'desk_private'::regnamespace)
 """
 # The bits of pg_trigger.tgtype: 1 row, 2 before, 4 insert, 8 delete, 16 update.
 TRIGGERS = """
@@ -41,15 +41,15 @@ select t.tgname, c.relname,
     case when t.tgtype & 8 > 0 then 'delete' end),
   case when t.tgtype & 1 > 0 then 'row' else 'statement' end
 from pg_trigger t join pg_class c on c.oid = t.tgrelid
-where not t.tgisinternal and c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)
+where not t.tgisinternal and c.relnamespace in ('desk'::regnamespace, 'desk_private'::regnamespace)
 """
 # Everything in the catalog that may repeat a list of values.
 DEFINITIONS = """
 select p.oid::regprocedure::text, regexp_replace(p.prosrc, '--[^\n]*', '', 'g') from pg_proc p
-where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
+where p.pronamespace in ('desk'::regnamespace, 'desk_private'::regnamespace)
 union all
 select c.conrelid::regclass || '.' || c.conname, pg_get_constraintdef(c.oid) from pg_constraint c
-where c.contype = 'c' and c.connamespace in ('public'::regnamespace, 'private'::regnamespace)
+where c.contype = 'c' and c.connamespace in ('desk'::regnamespace, 'desk_private'::regnamespace)
 union all
 select indexname, indexdef from pg_indexes where schemaname in ('public', 'private')
 union all
@@ -59,7 +59,7 @@ LENGTHS = r"""
 select c.conrelid::regclass || '.' || a.attname,
   substring(pg_get_constraintdef(c.oid) from 'char_length\(\w+\) <= (\d+)')::integer
 from pg_constraint c join pg_attribute a on a.attrelid = c.conrelid and a.attnum = c.conkey[1]
-where c.contype = 'c' and c.connamespace = 'public'::regnamespace
+where c.contype = 'c' and c.connamespace = 'desk'::regnamespace
   and pg_get_constraintdef(c.oid) ~ 'char_length\(\w+\) <= \d'
 """
 WORDS = r"'[a-z_]+'(?:::text)?"
@@ -302,12 +302,12 @@ def checked(db: Connection, constraint: str) -> list[str]:
 
 
 def test_every_list_of_statuses_is_one_of_the_tables(db: Connection) -> None:
-    statuses = column(db, "select status from private.statuses order by position")
+    statuses = column(db, "select status from desk_private.statuses order by position")
     kinds = [
         statuses,
-        column(db, "select status from private.statuses where is_running order by position"),
-        column(db, "select status from private.statuses where is_settled order by position"),
-        column(db, "select status from private.statuses where not is_settled order by position"),
+        column(db, "select status from desk_private.statuses where is_running order by position"),
+        column(db, "select status from desk_private.statuses where is_settled order by position"),
+        column(db, "select status from desk_private.statuses where not is_settled order by position"),
     ]
     assert statuses == checked(db, "support_tickets_status_check")
     assert [(name, found) for name, found in lists(db, statuses) if found not in kinds] == []
@@ -318,22 +318,22 @@ def test_every_list_of_statuses_is_one_of_the_tables(db: Connection) -> None:
 
 def test_the_constants_of_hot_paths_are_the_tables(db: Connection) -> None:
     query = """
-        select status from private.statuses
-        where (private.is_running(status), private.is_settled(status)) is distinct from (is_running, is_settled)
+        select status from desk_private.statuses
+        where (desk_private.is_running(status), desk_private.is_settled(status)) is distinct from (is_running, is_settled)
     """
     assert column(db, query) == []
 
 
 def test_transitions_are_between_statuses(db: Connection) -> None:
     query = """
-        (select from_status from private.status_transitions union select to_status from private.status_transitions)
-        except select status from private.statuses
+        (select from_status from desk_private.status_transitions union select to_status from desk_private.status_transitions)
+        except select status from desk_private.statuses
     """
     assert column(db, query) == []
 
 
 def test_every_list_of_priorities_is_the_tables(db: Connection) -> None:
-    priorities = column(db, "select priority from private.priorities order by position")
+    priorities = column(db, "select priority from desk_private.priorities order by position")
     assert priorities == checked(db, "support_tickets_priority_check")
     assert [
         (name, found) for name, found in lists(db, priorities) if found not in (priorities, priorities[1:])
@@ -353,13 +353,13 @@ def test_every_list_of_feedback_is_the_checks(db: Connection, constraint: str) -
 
 
 def test_the_check_of_issue_types_is_their_table(db: Connection) -> None:
-    types = column(db, "select issue_type from private.issue_types")
+    types = column(db, "select issue_type from desk_private.issue_types")
     assert sorted(types) == sorted(checked(db, "support_tickets_issue_type_check"))
 
 
 def test_a_status_knows_the_states_that_fit_in_linear(db: Connection) -> None:
     """Every type of state of Linear fits some status."""
-    fitting = set(column(db, "select distinct unnest(linear_states) from private.statuses"))
+    fitting = set(column(db, "select distinct unnest(linear_states) from desk_private.statuses"))
     assert fitting == {"triage", "backlog", "unstarted", "started", "completed", "canceled", "duplicate"}
 
 
@@ -378,7 +378,7 @@ def test_every_limit_is_listed_here(db: Connection) -> None:
 def test_context_fields_have_the_contracts_limits(db: Connection) -> None:
     schemas = CONTRACT["components"]["schemas"]
     for issue_type, field, longest in db.execute(
-        "select issue_type, field, longest from private.context_fields"
+        "select issue_type, field, longest from desk_private.context_fields"
     ):
         if field in schemas[issue_type.title()]["properties"] and maximum(f"{issue_type.title()}.{field}"):
             assert (field, maximum(f"{issue_type.title()}.{field}")) == (field, longest)
@@ -389,7 +389,7 @@ def checks(db: Connection) -> dict[tuple[str, str], int]:
     found = {}
     for caller, body in db.execute(BODIES):
         for called, given in calls(body):
-            if called == "private.text_problem" and given[2].isdigit():
+            if called == "desk_private.text_problem" and given[2].isdigit():
                 function = caller.partition("(")[0].removeprefix("private.")
                 name = re.findall(r"\w+", given[0])[-1]
                 found[function, name] = int(given[2])

@@ -74,11 +74,11 @@ def test_a_deleted_person_leaves_the_ticket_and_nothing_of_themselves(
     assert (left["requester_name"], left["requester_email"], left["customer_id"]) == (None, None, None)
     assert left["timeline"][-1]["type"] == "requester_removed"
     query = """
-        select to_jsonb(t)::text || coalesce((select string_agg(to_jsonb(e)::text, '') from public.ticket_events e
+        select to_jsonb(t)::text || coalesce((select string_agg(to_jsonb(e)::text, '') from desk.ticket_events e
           where e.ticket_id = t.id), '') || coalesce((select string_agg(to_jsonb(m)::text, '')
-          from public.ticket_messages m where m.ticket_id = t.id), '')
-          || (select s.words::text from private.ticket_search s where s.ticket_id = t.id)
-        from public.support_tickets t where t.ticket_number = %s
+          from desk.ticket_messages m where m.ticket_id = t.id), '')
+          || (select s.words::text from desk_private.ticket_search s where s.ticket_id = t.id)
+        from desk.support_tickets t where t.ticket_number = %s
     """
     (everything,) = db.execute(query, [named]).fetchone()
     for trace in (str(customer.id), customer.email, "Zoe", "zoe.zimmer"):
@@ -98,6 +98,6 @@ def test_a_deleted_agent_leaves_their_tickets_unassigned(
 
 @pytest.mark.last
 def test_replaying_the_events_of_every_ticket_of_the_suite_gives_its_row(db: Any) -> None:
-    assert db.execute("select count(*) > 0 from public.support_tickets").fetchone() == (True,)
+    assert db.execute("select count(*) > 0 from desk.support_tickets").fetchone() == (True,)
     assert db.execute(UNFAITHFUL).fetchall() == []
     assert db.execute(NOT_IN_SEQUENCE).fetchall() == []

@@ -10,10 +10,10 @@ from local.people import Client, NewPerson, Person, RunningStack
 from tests.payloads import file, send
 
 LOOKUPS = {
-    "a ticket by number": "select private.find_ticket('SUP-999999')",
-    "a ticket by id": "select private.find_ticket(gen_random_uuid()::text)",
-    "an account by id": "select private.account_of(gen_random_uuid()::text)",
-    "an account by address": "select private.account_of('Nobody@Example.com')",
+    "a ticket by number": "select desk_private.find_ticket('SUP-999999')",
+    "a ticket by id": "select desk_private.find_ticket(gen_random_uuid()::text)",
+    "an account by id": "select desk_private.account_of(gen_random_uuid()::text)",
+    "an account by address": "select desk_private.account_of('Nobody@Example.com')",
 }
 
 

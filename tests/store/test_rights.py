@@ -38,7 +38,7 @@ def ticket(api: Client, customer: Person) -> dict[str, Any]:
     return file(api(customer))
 
 
-def count(db: Any, table: str = "public.support_tickets") -> int:
+def count(db: Any, table: str = "desk.support_tickets") -> int:
     return int(db.execute(f"select count(*) from {table}").fetchone()[0])
 
 
@@ -52,14 +52,14 @@ def test_a_customer_writes_no_table(
     column = key.get(table) or (
         "slug" if table in slugs else "ticket_id" if table == "ticket_ratings" else "id"
     )
-    before = count(db, f"public.{table}")
+    before = count(db, f"desk.{table}")
     anything = {column: "not.is.null"}
     inserted = mine.post(f"/{table}", json={column: ticket["ticket_id"]})
     assert inserted.status_code in (400, 401, 403), inserted.text
     changed = mine.patch(f"/{table}", params=anything, json={column: ticket["ticket_id"]})
     assert changed.status_code in (401, 403) or changed.headers["content-range"] == "*/*", changed.text
     mine.delete(f"/{table}", params=anything)
-    assert count(db, f"public.{table}") == before
+    assert count(db, f"desk.{table}") == before
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -113,7 +113,7 @@ def test_an_email_of_somebody_else_is_kept_aside_and_never_mailed(
     rest: Client, customer: Person, db: Any
 ) -> None:
     answer = rest(customer).post("/rpc/create_ticket", json=GOOD | {"requester_email": "victim@example.com"})
-    row = "select requester_email, context ->> 'reporter_email' from public.support_tickets where id = %s"
+    row = "select requester_email, context ->> 'reporter_email' from desk.support_tickets where id = %s"
     assert db.execute(row, [answer.json()["ticket_id"]]).fetchone() == (customer.email, "victim@example.com")
 
 
@@ -163,14 +163,14 @@ def test_taking_an_agents_row_away_works_at_once(
 ) -> None:
     desk = rest(agent)
     assert len(desk.get("/support_tickets", params={"id": f"eq.{ticket['ticket_id']}"}).json()) == 1
-    db.execute("update public.support_agents set active = false where user_id = %s", [agent.id])
+    db.execute("update desk.support_agents set active = false where user_id = %s", [agent.id])
     assert desk.get("/support_tickets", params={"id": f"eq.{ticket['ticket_id']}"}).json() == []
 
 
 def test_a_branch_bound_agent_sees_the_branch_only(
     rest: Client, api: Client, person: NewPerson, customer: Person, other: Person, db: Any
 ) -> None:
-    db.execute("insert into public.customer_branches values (%s, 'east')", [customer.id])
+    db.execute("insert into desk.customer_branches values (%s, 'east')", [customer.id])
     inside, outside = file(api(customer)), file(api(other))
     east = person("agent", display_name="East", branch_id="east")
     for found in (

@@ -85,8 +85,8 @@ class Desk:
         note = called(self.desk, "add_message", {"ticket": number, "body": "A note.", "is_internal": True})
         called(self.mine, "rate_ticket", {"ticket": number, "rating": 4})
         ticket = str(message["ticket_id"])
-        find = "select id from public.ticket_attachments where ticket_id = %s limit 1"
-        tell = "insert into public.notifications (user_id, ticket_id, kind) values (%s, %s, 'assigned') returning id"
+        find = "select id from desk.ticket_attachments where ticket_id = %s limit 1"
+        tell = "insert into desk.notifications (user_id, ticket_id, kind) values (%s, %s, 'assigned') returning id"
         return {
             "escalation_requests": self.escalation(),
             "notifications": self.value(tell, agent.id, ticket),
@@ -133,7 +133,7 @@ class Desk:
         places = sql.SQL(", ").join([sql.Placeholder()] * len(row))
         names = sql.SQL(", ").join(map(sql.Identifier, row))
         statement = sql.SQL("insert into {} ({}) values ({})").format(
-            sql.Identifier("public", table), names, places
+            sql.Identifier("desk", table), names, places
         )
         self.db.execute(
             statement, [Jsonb(value) if isinstance(value, dict) else value for value in row.values()]
@@ -143,17 +143,17 @@ class Desk:
 
 # What configuration is left, so that other tests find theirs.
 TIDY = (
-    r"delete from public.sla_policies where category like 'm\_%'",
-    r"delete from public.ticket_categories where slug like 'm\_%'",
-    r"delete from public.reply_templates where slug like 'm\_%'",
-    r"delete from public.business_calendars where slug like 'm\_%'",
-    "delete from public.support_agents where display_name in ('n', 'changed')",
+    r"delete from desk.sla_policies where category like 'm\_%'",
+    r"delete from desk.ticket_categories where slug like 'm\_%'",
+    r"delete from desk.reply_templates where slug like 'm\_%'",
+    r"delete from desk.business_calendars where slug like 'm\_%'",
+    "delete from desk.support_agents where display_name in ('n', 'changed')",
 )
 
 
 @pytest.fixture
 def desk(db: Any, person: NewPerson, customer: Person, agent: Person, rest: Client) -> Iterator[Desk]:
-    db.execute("insert into public.customer_branches values (%s, 'north')", [customer.id])
+    db.execute("insert into desk.customer_branches values (%s, 'north')", [customer.id])
     yield Desk(db, person, customer, rest(customer), rest(agent))
     for statement in TIDY:
         db.execute(statement)
@@ -227,10 +227,10 @@ def test_each_can_call_what_is_written_down(
 
 def test_every_table_and_every_function_is_in_the_file(db: Any) -> None:
     tables = db.execute(
-        "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'"
+        "select relname from pg_class where relnamespace = 'desk'::regnamespace and relkind = 'r'"
     )
     functions = db.execute(
-        "select distinct proname from pg_proc where pronamespace = 'public'::regnamespace and prorettype <> 'trigger'::regtype"
+        "select distinct proname from pg_proc where pronamespace = 'desk'::regnamespace and prorettype <> 'trigger'::regtype"
     )
     wanted = {f"{name} {right}" for (name,) in tables for right in ("select", "insert", "update", "delete")}
     wanted |= {f"{name} execute" for (name,) in functions} | {"internal_notes select"}

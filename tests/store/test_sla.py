@@ -19,17 +19,17 @@ def let_pass(db: Connection, ticket: str, **time: float) -> None:
     """As if all that has happened to a ticket had happened that much earlier."""
     arguments = {"ticket": ticket, "ago": timedelta(**time)}
     moments = ("created_at", "first_responded_at", "last_response_at", "resolved_at", "closed_at")
-    _move(db, "public.support_tickets", moments, "x.id = %(ticket)s", arguments)
+    _move(db, "desk.support_tickets", moments, "x.id = %(ticket)s", arguments)
     clocks = [
         f"{clock}_{what}"
         for clock in ("first_response", "resolution")
         for what in ("due", "warned_at", "breached_at")
     ]
-    _move(db, "private.ticket_clocks", (*clocks, "running_since"), "x.ticket_id = %(ticket)s", arguments)
+    _move(db, "desk_private.ticket_clocks", (*clocks, "running_since"), "x.ticket_id = %(ticket)s", arguments)
     look = (
-        "update private.ticket_clocks c"
-        " set next_at = private.next_look(c, t.status, t.first_responded_at, t.resolved_at, t.deleted_at)"
-        " from public.support_tickets t"
+        "update desk_private.ticket_clocks c"
+        " set next_at = desk_private.next_look(c, t.status, t.first_responded_at, t.resolved_at, t.deleted_at)"
+        " from desk.support_tickets t"
     )
     db.execute(f"{look} where c.ticket_id = t.id and t.id = %(ticket)s", arguments)
 
@@ -43,7 +43,7 @@ def _move(db: Connection, table: str, columns: Any, where: str, arguments: dict[
 def category(db: Connection) -> str:
     """A category of the test's own."""
     slug = f"c{uuid4().hex[:12]}"
-    db.execute("insert into public.ticket_categories (slug, name) values (%s, %s)", (slug, slug))
+    db.execute("insert into desk.ticket_categories (slug, name) values (%s, %s)", (slug, slug))
     return slug
 
 
@@ -217,7 +217,7 @@ def test_what_an_agent_says_on_a_ticket_of_their_own_is_no_response(api: Client,
 def test_an_automatic_reply_leaves_the_first_response_due(
     api: Client, db: Connection, customer: Person, category: str
 ) -> None:
-    db.execute("update public.ticket_categories set auto_reply = 'received' where slug = %s", (category,))
+    db.execute("update desk.ticket_categories set auto_reply = 'received' where slug = %s", (category,))
     ticket = file(api(customer), "support", category=category)["ticket_id"]
     [message] = api(customer).get(f"/list-tickets/{ticket}").json()["messages"]
     assert message["author"] == "system"
@@ -279,7 +279,7 @@ def test_a_pause_is_counted_in_working_time(
     set_policy(rest(admin), category, calendar=set_calendar(rest(admin), half_days))
     ticket = file(api(customer), "support", category=category, priority="medium")["ticket_id"]
     db.execute(
-        "update private.ticket_clocks set running_since = now() - interval '2 days' where ticket_id = %s",
+        "update desk_private.ticket_clocks set running_since = now() - interval '2 days' where ticket_id = %s",
         (ticket,),
     )
     change(api(admin), ticket, status="waiting_on_customer")

@@ -39,7 +39,7 @@ def bo(person: NewPerson, branch: str) -> Person:
 @pytest.fixture
 def visitor(db: Connection, customer: Person, branch: str) -> Person:
     """A customer of the branch."""
-    db.execute("insert into public.customer_branches values (%s, %s)", (customer.id, branch))
+    db.execute("insert into desk.customer_branches values (%s, %s)", (customer.id, branch))
     return customer
 
 
@@ -60,7 +60,7 @@ def filed_at(db: Connection, branch: str, moment: str, **columns: Any) -> str:
     """A ticket that was filed at that moment, and nobody has touched."""
     row = {"category": "technical", "priority": "medium"} | columns | {"branch": branch, "moment": moment}
     statement = """
-        insert into public.support_tickets (issue_type, category, priority, subject, description, branch_id, created_at)
+        insert into desk.support_tickets (issue_type, category, priority, subject, description, branch_id, created_at)
         values ('support', %(category)s, %(priority)s, 'Counted', 'Counted', %(branch)s, %(moment)s) returning id
     """
     found = db.execute(statement, row).fetchone()
@@ -79,7 +79,7 @@ def worked(api: Client, db: Connection, ticket: str, agent: Person, answered: fl
 
 def move_to(db: Connection, ticket: str, moment: str) -> None:
     """As if the ticket had been filed at that moment, and all the rest had followed."""
-    found = db.execute("select created_at from public.support_tickets where id = %s", (ticket,)).fetchone()
+    found = db.execute("select created_at from desk.support_tickets where id = %s", (ticket,)).fetchone()
     assert found is not None
     let_pass(db, ticket, seconds=(found[0] - datetime.fromisoformat(moment)).total_seconds())
 
@@ -274,7 +274,7 @@ def test_an_agent_of_a_branch_counts_that_branch_and_others_count_all(
     api: Client, db: Connection, agent: Person, bo: Person, branch: str
 ) -> None:
     category = f"c{uuid4().hex[:12]}"
-    db.execute("insert into public.ticket_categories (slug, name) values (%s, 'Counted')", (category,))
+    db.execute("insert into desk.ticket_categories (slug, name) values (%s, 'Counted')", (category,))
     for place in (branch, branch, f"not {branch}"):
         filed_at(db, place, "2025-07-01T12:00:00Z", category=category)
     july = {"from": "2025-07-01", "to": "2025-07-31"}

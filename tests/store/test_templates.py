@@ -21,7 +21,7 @@ def template(db: Connection) -> Callable[[str], str]:
     def write(body: str) -> str:
         slug = f"t{uuid4().hex[:12]}"
         db.execute(
-            "insert into public.reply_templates (slug, name, body) values (%s, 'Tested', %s)", (slug, body)
+            "insert into desk.reply_templates (slug, name, body) values (%s, 'Tested', %s)", (slug, body)
         )
         return slug
 
@@ -32,7 +32,7 @@ def template(db: Connection) -> Callable[[str], str]:
 def category(db: Connection) -> str:
     """A category of the test's own."""
     slug = f"c{uuid4().hex[:12]}"
-    db.execute("insert into public.ticket_categories (slug, name) values (%s, 'Gardening')", (slug,))
+    db.execute("insert into desk.ticket_categories (slug, name) values (%s, 'Gardening')", (slug,))
     return slug
 
 
@@ -95,7 +95,7 @@ def test_a_template_that_is_unknown_or_retired_is_refused_with_those_there_are(
     api: Client, agent: Person, db: Connection, ticket: dict[str, Any], template: Callable[[str], str]
 ) -> None:
     retired = template("Goodbye.")
-    db.execute("update public.reply_templates set is_active = false where slug = %s", (retired,))
+    db.execute("update desk.reply_templates set is_active = false where slug = %s", (retired,))
     for name in ("nonsense", retired):
         answer = reply(api(agent), ticket, name)
         assert_problem(answer, 422, "invalid", "template")
@@ -205,7 +205,7 @@ def test_a_template_in_use_as_an_automatic_reply_cannot_come_to_need_more(
 
 
 @pytest.mark.parametrize(
-    "end", ["update public.reply_templates set is_active = false", "delete from public.reply_templates"]
+    "end", ["update desk.reply_templates set is_active = false", "delete from desk.reply_templates"]
 )
 def test_a_template_that_is_gone_answers_nobody(
     api: Client,
