@@ -4,9 +4,10 @@
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
-PIP := $(PY) -m pip --disable-pip-version-check --quiet install --require-hashes
+# No package that is installed sees the database's password.
+PIP := env -u DATABASE_URL $(PY) -m pip --disable-pip-version-check --quiet install --require-hashes
 # Not `npm ci`, which refuses a lock without the binaries of other platforms, where the registry has none.
-NPM := npm install --no-save --no-audit --no-fund --loglevel=error --prefix
+NPM := env -u DATABASE_URL npm install --no-save --no-audit --no-fund --loglevel=error --prefix
 LOCAL := .venv/local.stamp local/node_modules/.stamp
 ACTIONLINT := build/bin/actionlint
 export FN
@@ -15,7 +16,7 @@ LOCKS := requirements.txt local/requirements.txt deploy/requirements.txt trainin
 
 .PHONY: help
 help: ## Show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: $(LOCAL) ## Serve everything on this machine until Ctrl-C (a Supabase of your own: SUPABASE_URL and its keys)
@@ -90,8 +91,13 @@ rollback: .venv/functions.stamp ## Give the traffic back to what served before (
 	@$(PY) -m deploy rollback $$FN
 
 .PHONY: migrate
-migrate: tests/node_modules/.stamp ## Bring the database at DATABASE_URL up to date
-	@tests/node_modules/.bin/supabase db push --yes --remote="$${DATABASE_URL:?must be set}"
+migrate: .venv/deploy.stamp ## Bring the database at DATABASE_URL up to date
+	@$(PY) -m deploy.migrate
+
+.PHONY: migrations
+migrations: .venv/deploy.stamp ## Copy the migrations into a project that keeps one history of all (make migrations TO=folder)
+	@test -n "$(TO)" || { echo 'make migrations TO=folder, the supabase/migrations of that project' >&2; exit 1; }
+	@$(PY) -m deploy.migrate --copy "$(TO)"
 
 .PHONY: setup
 setup: .venv/deploy.stamp ## Set a Google Cloud project up, see docs/deploying.md (make setup ARGS=--plan)

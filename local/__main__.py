@@ -11,10 +11,11 @@ from types import FrameType
 
 import psycopg
 
+from deploy.migrate import apply_migrations
+from deploy.table import DeployError
 from local.auth.keys import load_keys
 from local.functions import run_functions
 from local.linear.run import real_settings
-from local.migrations import apply_migrations
 from local.ports import Ports, free_ports
 from local.process import ROOT, StackError, end_predecessor, holder, locked
 from local.stack import (
@@ -58,7 +59,7 @@ def main() -> int:
         return 0
     except PermissionError as error:
         print(f"{error.filename} belongs to another user: be that user, or remove {HOME}", file=sys.stderr)
-    except (StackError, psycopg.OperationalError) as error:
+    except (StackError, DeployError, psycopg.OperationalError) as error:
         print(f"Stopped: {error}", file=sys.stderr)
     return 1
 

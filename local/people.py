@@ -15,6 +15,9 @@ from local.google.metadata import FLAVOR, IDENTITY
 from local.postgres import SUPERUSER
 from local.stack import Stack
 
+# The headers that choose the desk's schema in PostgREST, for reads and for writes.
+PROFILE = {"Accept-Profile": "desk", "Content-Profile": "desk"}
+
 
 @dataclass(frozen=True)
 class Person:

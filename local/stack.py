@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deploy.migrate import Connection, apply_migrations
 from local.auth import accounts
 from local.auth.gotrue import run_auth
 from local.auth.keys import Keys, load_keys, write_private
@@ -13,11 +14,11 @@ from local.functions import run_functions
 from local.gateway import run_gateway
 from local.linear.run import fake_settings, run_linear
 from local.mail import mail_settings, run_mail
-from local.migrations import Connection, apply_migrations, apply_seed
 from local.ports import Ports, free_ports
 from local.postgres import Database, DefaultPrivileges, make_platform, run_postgres
 from local.postgrest import run_postgrest
 from local.process import Part
+from local.seed import apply_seed
 
 DEMO_PEOPLE = ("customer@example.com", "other@example.com", "agent@example.com", "admin@example.com")
 DEMO_PASSWORD = "password"
@@ -103,6 +104,7 @@ class Stack:
             "SUPABASE_URL": self.supabase_url,
             "SUPABASE_ANON_KEY": self.keys.publishable,
             "SUPABASE_SECRET_KEY": self.keys.secret,
+            "SUPABASE_DB_SCHEMA": "desk",
             "DATABASE_URL": self.database.url(),
             "POSTGREST_URL": self.rest_url,
             "FUNCTIONS_URL": self.functions_url,
@@ -199,9 +201,8 @@ def prepare(stack: Stack, say: Say) -> None:
 def set_intake_secret(connection: Connection, secret: str) -> None:
     """Tell the database by which secret it knows create-ticket; it keeps only the hash."""
     hashed = "encode(sha256(convert_to(%s, 'UTF8')), 'hex')"
-    connection.execute(
-        f"select desk_private.set_setting('intake_secret_sha256', to_jsonb({hashed}))", (secret,)
-    )
+    statement = f"select desk_private.set_setting('intake_secret_sha256', to_jsonb({hashed}))"
+    connection.execute(statement, (secret,))
 
 
 def _configure(connection: Connection) -> None:

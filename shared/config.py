@@ -27,6 +27,7 @@ class Config(NamedTuple):
 
     supabase_url: str
     rest_url: str
+    db_schema: str
     anon_key: str
     allowed_origins: frozenset[str]
     trusted_hops: int
@@ -118,6 +119,7 @@ def load(env: Mapping[str, str]) -> Config:
     return Config(
         supabase_url=supabase_url,
         rest_url=_url(env, "POSTGREST_URL", default=supabase_url + "/rest/v1"),
+        db_schema=_schema(env, "SUPABASE_DB_SCHEMA", default="desk"),
         anon_key=_required(env, "SUPABASE_ANON_KEY", _key(env, "SUPABASE_ANON_KEY")),
         allowed_origins=_origins(env, "ALLOWED_ORIGINS"),
         trusted_hops=_count(env, "TRUSTED_HOPS", default=1),
@@ -205,6 +207,13 @@ def _key(env: Mapping[str, str], name: str) -> str | None:
     # A key is sent in a header, where any other character would fail at every request.
     if value is not None and not re.fullmatch(r"[\x21-\x7e]+", value):
         raise NotConfigured(f"{name} holds characters that no key has")
+    return value
+
+
+def _schema(env: Mapping[str, str], name: str, default: str) -> str:
+    value = _text(env, name) or default
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", value):
+        raise NotConfigured(f"{name} is not the name of a schema")
     return value
 
 

@@ -257,6 +257,7 @@ BY_SQLSTATE: dict[str, type[Problem]] = {
     "PGRST001": Unavailable,  # connection lost
     "PGRST002": Unavailable,  # no schema cache yet
     "PGRST003": Unavailable,  # pool is full
+    "PGRST106": NotConfigured,  # the schema is not exposed
     "PGRST301": InvalidToken,  # the token could not be verified
     "PGRST303": InvalidToken,  # a claim was refused: expired
 }
@@ -272,6 +273,8 @@ def from_store(status: int, body: bytes) -> Problem:
     sqlstate = str(answer.get("code") or "")
     kind = BY_SQLSTATE.get(sqlstate) or BY_SQLSTATE.get(sqlstate[:2]) or Internal
     reason = f"the store answered {status} {sqlstate[:8] or 'without a code'}"
+    if kind is NotConfigured:
+        return NotConfigured(f"{reason}: add desk to the exposed schemas of the project")
     # PostgREST has an empty code, and status 400, for a connection that broke under the statement.
     broke = answer.get("code") == ""
     if issubclass(kind, Unavailable) or broke or (kind is Internal and status in (502, 503, 504)):

@@ -49,7 +49,8 @@ async def rpc(
     """
     body = to_json({name: value for name, value in arguments.items() if value is not None})
     request = client().post(f"{config().rest_url}/rpc/{name}").body_bytes(body)
-    request.headers({"Content-Type": "application/json", **_credentials(token, as_service)})
+    kind = {"Content-Type": "application/json", "Content-Profile": config().db_schema}
+    request.headers({**kind, **_credentials(token, as_service)})
     try:
         status, answer = await _send(request)
     except PyreqwestError as error:

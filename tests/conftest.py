@@ -12,12 +12,12 @@ from uuid import uuid4
 import httpx
 import psycopg
 import pytest
-from deploy.migrate import Connection, apply_migrations
 from psycopg import sql
 
+from deploy.migrate import Connection, apply_migrations
 from deploy.setup import __main__ as setup
 from local.functions import load_functions, run_function
-from local.people import Client, NewPerson, Person, RunningStack
+from local.people import PROFILE, Client, NewPerson, Person, RunningStack
 from local.ports import Ports, free_ports
 from local.postgres import Database, DefaultPrivileges, make_platform, run_postgres
 from local.stack import Settings, run_stack
@@ -126,7 +126,7 @@ def rest(stack: RunningStack) -> Iterator[Client]:
     with ExitStack() as clients:
 
         def client(person: Person | None) -> httpx.Client:
-            headers = {"apikey": stack.anon_key}
+            headers = {"apikey": stack.anon_key, **PROFILE}
             if person:
                 headers["Authorization"] = f"Bearer {person.token}"
             return clients.enter_context(_client(f"{stack.supabase_url}/rest/v1", headers))

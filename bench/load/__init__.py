@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.figures import NotMeasured
-from local.people import Person
+from local.people import PROFILE, Person
 from local.process import necessities
 
 SCRIPT = Path(__file__).with_name("load.mjs")
@@ -63,8 +63,8 @@ def load(url: str, requests: Sequence[Request], *, clients: int, seconds: float)
 
 
 def bearer(person: Person) -> dict[str, str]:
-    """Returns the header with a person's token."""
-    return {"Authorization": f"Bearer {person.token}"}
+    """Returns the headers with a person's token, and with the desk's schema, which functions ignore."""
+    return {"Authorization": f"Bearer {person.token}", **PROFILE}
 
 
 def _as_json(request: Request) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from bench.stack import BenchStack
-from local.people import Person
+from local.people import PROFILE, Person
 
 Arguments = dict[str, Any]
 
@@ -16,7 +16,7 @@ class RpcClient:
     """Holds a persistent connection to PostgREST with one token."""
 
     def __init__(self, target: BenchStack, token: str) -> None:
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", **PROFILE}
         self.client = httpx.Client(
             base_url=target.stack.rest_url, headers=headers, timeout=60, trust_env=False
         )

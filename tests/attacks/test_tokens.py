@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from contract.__main__ import DOCUMENT
-from local.people import Client, Person, RunningStack
+from local.people import PROFILE, Client, Person, RunningStack
 from tests.assertions import assert_problem
 
 Forge = Callable[[RunningStack, Person], str]
@@ -229,7 +229,7 @@ STRAIGHT: list[tuple[str, str, dict[str, Any] | None]] = [
 
 
 def straight(stack: RunningStack, token: str) -> httpx.Client:
-    headers = {"Authorization": f"Bearer {token}"}
+    headers = {"Authorization": f"Bearer {token}", **PROFILE}
     return httpx.Client(base_url=stack.rest_url, headers=headers, timeout=30, trust_env=False)
 
 

@@ -8,8 +8,8 @@ from threading import Timer
 
 import psycopg
 import pytest
-from deploy.migrate import Connection
 
+from deploy.migrate import Connection
 from deploy.setup import __main__ as setup
 from deploy.table import read_table
 from local.people import RunningStack

@@ -4,8 +4,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from deploy.migrate import Connection
 
+from deploy.migrate import Connection
 from local.people import Client, Person
 from tests.assertions import assert_problem
 from tests.payloads import file

@@ -9,10 +9,10 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from deploy.migrate import Connection
 from psycopg import sql
 
-from local.people import Client, NewPerson, Person, RunningStack
+from deploy.migrate import Connection
+from local.people import PROFILE, Client, NewPerson, Person, RunningStack
 from shared.triage.wishes import WISHES, wish_of
 from tests.assertions import assert_problem
 from tests.mailbox import Mailbox, bodies
@@ -384,7 +384,7 @@ class TestStraightOnTheStore:
 
     def test_nobody_and_the_service_file_nothing(self, rest: Client, stack: RunningStack) -> None:
         assert file_on_the_store(rest(None)).status_code == 401
-        headers = {"apikey": stack.secret_key}
+        headers = {"apikey": stack.secret_key, **PROFILE}
         with httpx.Client(
             base_url=f"{stack.supabase_url}/rest/v1", headers=headers, trust_env=False
         ) as service:

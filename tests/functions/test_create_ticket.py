@@ -16,8 +16,8 @@ import httpx
 import jwt
 import psycopg
 import pytest
-from deploy.migrate import Connection
 
+from deploy.migrate import Connection
 from local.auth.keys import load_keys
 from local.people import Client, NewPerson, Person, RunningStack, Serve
 from local.ports import free_ports

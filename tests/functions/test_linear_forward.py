@@ -10,8 +10,8 @@ from uuid import uuid4
 import httpx
 import psycopg
 import pytest
-from deploy.migrate import Connection
 
+from deploy.migrate import Connection
 from local.people import Client, Person, RunningStack, Serve
 from tests.linear import Linear
 from tests.payloads import PAYLOADS, detail, file

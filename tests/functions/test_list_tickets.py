@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 import httpx
 import psycopg
 import pytest
-from deploy.migrate import Connection
 
-from local.people import Client, NewPerson, Person, RunningStack
+from deploy.migrate import Connection
+from local.people import PROFILE, Client, NewPerson, Person, RunningStack
 from tests.assertions import assert_problem
 from tests.payloads import TICKETS, file
 
@@ -218,7 +218,7 @@ class TestSearch:
     ) -> None:
         customer, token = filer
         expected = [str(number) for (number,) in db.execute(MATCHES, [customer, f"%{word}%", status])]
-        headers = {"Authorization": f"Bearer {token}"}
+        headers = {"Authorization": f"Bearer {token}", **PROFILE}
         seen: list[str] = []
         with httpx.Client(base_url=stack.rest_url, headers=headers, timeout=30, trust_env=False) as client:
             asked: dict[str, Any] = {"q": word, "status": status, "sort": sort, "page_limit": 100}

@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from deploy.migrate import Connection
 from standardwebhooks import Webhook
 
+from deploy.migrate import Connection
 from local.people import Client, Person, RunningStack, Serve
 from tests.assertions import assert_problem
 from tests.payloads import detail

@@ -10,8 +10,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from deploy.migrate import Connection
 
+from deploy.migrate import Connection
 from local.people import Client, Person, RunningStack, Serve
 from tests.assertions import assert_problem
 from tests.linear import Linear, state_id

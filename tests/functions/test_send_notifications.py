@@ -14,10 +14,10 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from deploy.migrate import Connection
 
+from deploy.migrate import Connection
 from local.mail import run_mail
-from local.people import Client, NewPerson, Person, RunningStack, Serve
+from local.people import PROFILE, Client, NewPerson, Person, RunningStack, Serve
 from local.ports import free_ports
 from tests.assertions import assert_problem
 from tests.mailbox import Mailbox, bodies
@@ -81,7 +81,7 @@ class Desk:
 
     def serve_rpc(self, name: str, **arguments: Any) -> Any:
         """As a function with the secret key."""
-        headers = {"apikey": self.stack.secret_key}
+        headers = {"apikey": self.stack.secret_key, **PROFILE}
         url = f"{self.stack.supabase_url}/rest/v1/rpc/{name}"
         return httpx.post(url, json=arguments, headers=headers, trust_env=False).raise_for_status().json()
 

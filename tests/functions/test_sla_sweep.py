@@ -10,7 +10,7 @@ import httpx
 import psycopg
 import pytest
 
-from local.people import Client, Person, RunningStack
+from local.people import PROFILE, Client, Person, RunningStack
 from tests.assertions import assert_problem
 from tests.database import Connection
 from tests.payloads import file
@@ -33,7 +33,7 @@ TOLD = ("warned", "breached", "closed", "recalculated", "pruned", "looked_at")
 @pytest.fixture
 def service(stack: RunningStack) -> Iterator[httpx.Client]:
     """PostgREST with the secret key."""
-    url, key = f"{stack.supabase_url}/rest/v1", {"apikey": stack.secret_key}
+    url, key = f"{stack.supabase_url}/rest/v1", {"apikey": stack.secret_key, **PROFILE}
     with httpx.Client(base_url=url, headers=key, timeout=30, trust_env=False) as client:
         yield client
 

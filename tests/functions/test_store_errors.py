@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from deploy.migrate import Connection
 
+from deploy.migrate import Connection
 from local.people import Client, Person, RunningStack
 from shared.errors import Problem, from_store
 from tests.assertions import assert_problem

@@ -5,6 +5,7 @@ import ws from "ws";
 const { URL, KEY, EMAIL, PASSWORD } = process.env;
 const supabase = createClient(URL, KEY, {
   auth: { persistSession: false, autoRefreshToken: false },
+  db: { schema: "desk" },
   realtime: { transport: ws }, // Node has a WebSocket of its own from version 22 on.
 });
 

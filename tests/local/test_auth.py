@@ -13,8 +13,8 @@ from uuid import uuid4
 import httpx
 import jwt
 import pytest
-from deploy.migrate import Connection
 
+from deploy.migrate import Connection
 from local.people import RunningStack
 from supabase import AuthApiError, AuthWeakPasswordError, Client, ClientOptions, create_client
 
@@ -26,7 +26,7 @@ SignUp = Callable[[], tuple[Client, str]]
 @pytest.fixture
 def client(stack: RunningStack) -> Callable[[str], Client]:
     """supabase-py with a key."""
-    options = ClientOptions(auto_refresh_token=False, persist_session=False)
+    options = ClientOptions(schema="desk", auto_refresh_token=False, persist_session=False)
     return lambda key: create_client(stack.supabase_url, key, options)
 
 

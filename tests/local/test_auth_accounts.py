@@ -14,8 +14,8 @@ from uuid import uuid4
 import httpx
 import jwt
 import pytest
-from deploy.migrate import Connection
 
+from deploy.migrate import Connection
 from local.auth.factors import STEP_S, totp
 from local.auth.gotrue import run_auth
 from local.auth.one_time import PHONE_CODE
@@ -33,7 +33,9 @@ NewClient = Callable[..., Client]
 @pytest.fixture
 def client(stack: RunningStack) -> NewClient:
     """supabase-py with a key: the publishable one, unless it is another."""
-    options = ClientOptions(auto_refresh_token=False, persist_session=False, flow_type="implicit")
+    options = ClientOptions(
+        schema="desk", auto_refresh_token=False, persist_session=False, flow_type="implicit"
+    )
     return lambda key=stack.anon_key, url=stack.supabase_url: create_client(url, key, options)
 
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from local.gateway import run_gateway
-from local.people import NewPerson, Person, RunningStack
+from local.people import PROFILE, NewPerson, Person, RunningStack
 from local.ports import free_ports
 
 WHOAMI = "/rest/v1/rpc/list_categories"
@@ -22,7 +22,7 @@ WHOAMI = "/rest/v1/rpc/list_categories"
 def ask(
     stack: RunningStack, headers: dict[str, str], path: str = "/rest/v1/support_agents"
 ) -> httpx.Response:
-    return httpx.get(stack.supabase_url + path, headers=headers, trust_env=False)
+    return httpx.get(stack.supabase_url + path, headers=PROFILE | headers, trust_env=False)
 
 
 def test_without_a_key_nobody_passes(stack: RunningStack) -> None:
@@ -65,7 +65,8 @@ def test_a_forged_token_is_postgrests_to_refuse(stack: RunningStack) -> None:
 def test_postgrest_takes_both_styles_of_signatures_itself(stack: RunningStack) -> None:
     for token in (stack.keys.role_token("service_role"), stack.keys.legacy_key("service_role")):
         url = f"{stack.rest_url}/support_agents"
-        assert httpx.get(url, headers={"authorization": f"Bearer {token}"}, trust_env=False).is_success
+        headers = {"authorization": f"Bearer {token}", **PROFILE}
+        assert httpx.get(url, headers=headers, trust_env=False).is_success
 
 
 def test_any_page_may_call_supabase(stack: RunningStack) -> None:

@@ -1,4 +1,4 @@
-"""Migrations: each once, whole or not at all, by the official CLI or by the local stack."""
+"""Migrations: each once, whole or not at all, by the desk's own runner or by the official CLI."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from local.migrations import apply_migrations, apply_seed
+from deploy.migrate import MigrationError, apply_migrations
 from local.postgres import Database
-from local.process import ROOT, StackError
+from local.process import ROOT
+from local.seed import apply_seed
 
 CLI = ROOT / "tests" / "node_modules" / ".bin" / "supabase"
 FIRST = "create table public.firsts (id int primary key); insert into public.firsts values (1), (2);"
 SECOND = "create table public.seconds (id int references public.firsts);"
-HISTORY = "select version, name from supabase_migrations.schema_migrations order by version"
+HISTORY = "select version, name from desk_private.migrations order by version"
 
 
 @pytest.fixture
@@ -45,7 +46,9 @@ def test_a_broken_one_names_its_line_and_leaves_nothing(empty: Database, folder:
         "create table public.thirds (id int);\nselect no_such_thing;\n"
     )
     with empty.connect() as connection:
-        with pytest.raises(StackError, match=r'20260101000002_broken\.sql: line 2; column "no_such_thing"'):
+        with pytest.raises(
+            MigrationError, match=r'20260101000002_broken\.sql: line 2; column "no_such_thing"'
+        ):
             apply_migrations(connection, folder)
         assert connection.execute("select to_regclass('public.thirds')").fetchone() == (None,)
         assert len(connection.execute(HISTORY).fetchall()) == 2
@@ -67,7 +70,10 @@ def test_what_a_hosted_project_forbids_fails_here_too(
     empty: Database, tmp_path: Path, forbidden: str
 ) -> None:
     (tmp_path / "20260101000000_forbidden.sql").write_text(forbidden)
-    with empty.connect() as connection, pytest.raises(StackError, match=r"permission denied|must be owner"):
+    with (
+        empty.connect() as connection,
+        pytest.raises(MigrationError, match=r"permission denied|must be owner"),
+    ):
         apply_migrations(connection, tmp_path)
 
 
@@ -88,22 +94,18 @@ def test_what_a_hosted_project_allows_works_here_too(empty: Database, tmp_path: 
         assert apply_migrations(connection, tmp_path) == 1
 
 
-def test_the_official_cli_and_the_local_stack_take_turns(empty: Database) -> None:
-    pushed = _push(empty)
-    assert "Finished supabase db push" in pushed
+def test_what_the_official_cli_has_applied_counts_as_applied(empty: Database) -> None:
+    assert "Finished supabase db push" in _push(empty)
     with empty.connect() as connection:
-        by_cli = connection.execute(HISTORY).fetchall()
         assert apply_migrations(connection) == 0
+        pushed = "select version, name from supabase_migrations.schema_migrations order by version"
+        by_cli = connection.execute(pushed).fetchall()
+        assert connection.execute(HISTORY).fetchall() == by_cli
         assert apply_seed(connection) is False
-        connection.execute(
-            "drop schema supabase_migrations, desk_private cascade; drop schema public cascade"
-        )
-        connection.execute("create schema public")
-        connection.execute("grant usage on schema public to anon, authenticated, service_role")
+        connection.execute("drop schema supabase_migrations, desk, desk_private cascade")
         assert apply_migrations(connection) == len(by_cli)
         assert apply_seed(connection) is True
         assert connection.execute(HISTORY).fetchall() == by_cli
-    assert "up to date" in _push(empty)
 
 
 def _push(database: Database) -> str:

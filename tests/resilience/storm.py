@@ -18,8 +18,8 @@ from threading import Event, Thread
 from typing import Any
 
 import httpx
-from deploy.migrate import Connection
 
+from deploy.migrate import Connection
 from local.people import Person, RunningStack, Serve
 from tests.linear import Row
 from tests.payloads import PAYLOADS

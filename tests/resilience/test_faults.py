@@ -15,8 +15,8 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from deploy.migrate import Connection
 
+from deploy.migrate import Connection
 from local.people import Person, RunningStack
 from local.ports import Ports
 from local.stack import Settings, run_stack

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from local.migrations import SUPABASE, apply_migrations
+from deploy.migrate import MIGRATIONS, apply_migrations
 from local.ports import free_ports
 from local.postgres import Database, make_platform, run_postgres
 from local.process import ROOT
@@ -39,7 +39,7 @@ def supabase(database: Database, *command: str) -> str:
 
 
 def test_the_cli_and_the_local_runner_can_be_mixed(fresh: Database) -> None:
-    files = sorted((SUPABASE / "migrations").glob("*.sql"))
+    files = sorted(MIGRATIONS.glob("*.sql"))
     pushed = supabase(fresh, "db", "push", "--yes")
     assert all(file.name in pushed for file in files)
     with fresh.connect() as connection:

@@ -118,6 +118,7 @@ class TestOnTheWire:
         assert request.headers["apikey"] == "sb_publishable_x"
         assert request.headers["authorization"] is None
         assert request.headers["content-type"] == "application/json"
+        assert request.headers["content-profile"] == "desk"
 
     def test_beside_a_persons_token_too(self, recorder: type[Recorder]) -> None:
         rpc("f", token="mine")
