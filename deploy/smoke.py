@@ -12,6 +12,7 @@ from deploy.table import DeployError, Function
 SMOKE_TIMEOUT_S = 60.0
 RETRY_BACKOFF_S = 2.0
 REQUEST_TIMEOUT_S = 15.0
+EXPOSE = "add desk to the exposed schemas of the Supabase project (Settings, Data API), after make migrate"
 PROBLEM = {"success", "error", "code", "fields", "request_id"}
 
 Failure = str | None
@@ -69,7 +70,9 @@ def _succeeds(client: httpx.Client, path: str) -> Failure:
     answer = client.get(path)
     if answer.status_code == 200 and _json(answer).get("success") is True:
         return None
-    return f"GET {path} should succeed, and is {_describe(answer)}"
+    failure = f"GET {path} should succeed, and is {_describe(answer)}"
+    # The first check has read the whole configuration: what is missing is a setting of Supabase's.
+    return f"{failure}: {EXPOSE}" if _json(answer).get("code") == "not_configured" else failure
 
 
 def _refuses_anonymous_calls(client: httpx.Client) -> Failure:

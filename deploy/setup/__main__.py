@@ -12,14 +12,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from getpass import getpass
 from hashlib import sha256
+from itertools import chain
 
 import google.auth
 from google.api_core.exceptions import GoogleAPICallError, RetryError
 from google.auth.exceptions import GoogleAuthError
 
 from deploy import names
+from deploy.setup.exposure import exposure, removal
 from deploy.setup.federation import Repository, provider_path
-from deploy.setup.google import Google
+from deploy.setup.google import Changes, Google
 from deploy.setup.project import ProjectSettings, changes, deployed
 from deploy.setup.secrets import (
     GENERATED,
@@ -44,6 +46,9 @@ def main(arguments: list[str], env: Mapping[str, str]) -> int:
     """Sets a project up; returns the exit status and prints the reason of a failure."""
     options = _options(arguments, env)
     try:
+        if options.unexpose:
+            _apply(removal(env), only_plan=False)
+            return 0
         cloud = _connect(options, env)
         if options.intake:
             return _print_intake_sql(cloud)
@@ -68,15 +73,20 @@ def _set_up(cloud: Google, options: argparse.Namespace, env: Mapping[str, str]) 
         if not options.plan:
             raise
         print(f"To be settled first: {problem}")
-    cloud, count = (read_only if options.plan else cloud), 0
-    for change in changes(cloud, settings, values):
-        print(change.description, flush=True)
-        count += 1
-        if not options.plan:
-            change.apply()
-    print(f"{count} {'to make' if options.plan else 'made'}" if count else "Nothing to change")
+    cloud = read_only if options.plan else cloud
+    _apply(chain(exposure(env), changes(cloud, settings, values)), options.plan)
     _print_next_steps(cloud, settings, values)
     return 0
+
+
+def _apply(planned: Changes, only_plan: bool) -> None:
+    count = 0
+    for change in planned:
+        print(change.description, flush=True)
+        count += 1
+        if not only_plan:
+            change.apply()
+    print(f"{count} {'to make' if only_plan else 'made'}" if count else "Nothing to change")
 
 
 def _rotate(cloud: Google, name: str, env: Mapping[str, str]) -> int:
@@ -163,6 +173,9 @@ def _options(arguments: list[str], env: Mapping[str, str]) -> argparse.Namespace
     )
     action.add_argument(
         "--intake", action="store_true", help="print the SQL that tells the database the intake secret's hash"
+    )
+    action.add_argument(
+        "--unexpose", action="store_true", help="take the schema desk out of the Data API, before removing it"
     )
     parser.add_argument(
         "--project", default=env.get("GOOGLE_CLOUD_PROJECT"), type=_project, help="GOOGLE_CLOUD_PROJECT"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared import errors
-from shared.errors import BY_SQLSTATE, Invalid, Problem, from_store
+from shared.errors import BY_SQLSTATE, Invalid, NotConfigured, Problem, from_store
 
 MIGRATIONS = Path(__file__).parents[2] / "supabase" / "migrations"
 
@@ -65,6 +65,7 @@ def test_every_state_that_the_migrations_raise_is_in_the_table() -> None:
         ("PGRST001", 503, "store_unavailable"),
         ("PGRST002", 503, "store_unavailable"),
         ("PGRST003", 503, "store_unavailable"),
+        ("PGRST106", 503, "not_configured"),
         ("08006", 503, "store_unavailable"),
         ("53300", 503, "store_unavailable"),
         ("57014", 503, "store_unavailable"),
@@ -85,7 +86,7 @@ def test_what_a_state_of_the_store_means_for_the_caller(sqlstate: str, status: i
     assert (problem.status, problem.code) == (status, code)
     # Only what the migrations raise was written for the caller to read.
     assert (problem.sentence == "What the database said.") == sqlstate.startswith("SD")
-    assert (problem.permanent is False) == (status in (429, 503))
+    assert (problem.permanent is False) == (status in (429, 503) and code != "not_configured")
     assert ("Retry-After" in problem.headers) == (status in (429, 503))
 
 
@@ -123,3 +124,11 @@ def test_a_field_is_told_by_the_name_that_the_caller_used() -> None:
     renamed = problem.renamed(lambda argument: f"payload.{argument}").body("id")
     assert renamed["error"] == "payload.category must be one of a, b."
     assert renamed["fields"] == [{"path": "payload.category", "message": "must be one of a, b"}]
+
+
+def test_a_schema_that_is_not_exposed_is_named_in_the_log() -> None:
+    found = from_store(
+        406, b'{"code":"PGRST106","message":"The schema must be one of the following: public"}'
+    )
+    assert isinstance(found, NotConfigured)
+    assert found.reason == "the store answered 406 PGRST106: add desk to the exposed schemas of the project"
