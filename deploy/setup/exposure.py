@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import psycopg
 
-from deploy.setup.google import Change, Changes
+from deploy.setup.google import Changes, PendingChange
 from deploy.table import DeployError
 
 SCHEMA = "desk"
@@ -72,7 +72,7 @@ def exposure(env: Mapping[str, str]) -> Changes:
         return
     if not _schema_exists(env):
         raise ExposureFailed(f"the database has no schema {SCHEMA} to expose yet: make migrate first")
-    yield Change(
+    yield PendingChange(
         f"expose {SCHEMA} in {api.project}, beside {', '.join(exposed)}",
         lambda: api.expose([*exposed, SCHEMA]),
     )
@@ -90,7 +90,7 @@ def removal(env: Mapping[str, str]) -> Changes:
             raise ExposureFailed(
                 f"{SCHEMA} is the only schema exposed: expose another one first, like public"
             )
-        yield Change(f"expose {SCHEMA} in {api.project} no more", lambda: api.expose(rest))
+        yield PendingChange(f"expose {SCHEMA} in {api.project} no more", lambda: api.expose(rest))
 
 
 def _data_api(env: Mapping[str, str]) -> DataApi:

@@ -48,7 +48,7 @@ def test_what_the_table_names_has_to_succeed() -> None:
 def test_a_schema_that_is_not_exposed_is_named() -> None:
     broken = {"/": problem(401, "unauthenticated"), "/categories": problem(503, "not_configured")}
     with answering(broken) as url, pytest.raises(SmokeFailed, match="add desk to the exposed schemas"):
-        smoke(LIST, url, patience=0)
+        smoke(LIST, url, timeout_s=0)
 
 
 def test_a_private_function_is_not_reached() -> None:

@@ -117,7 +117,7 @@ class App:
             # Names are written in full only where the search path does not have them.
             connection.execute("set search_path = ''")
             found = {
-                what: connection.execute(query, {"without": list(without)}).fetchall()  # type: ignore[arg-type]
+                what: connection.execute(query, {"without": list(without)}).fetchall()
                 for what, query in CATALOG.items()
             }
         return {what: sorted(map(str, rows)) for what, rows in found.items()}
