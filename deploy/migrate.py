@@ -1,10 +1,10 @@
 """python -m deploy.migrate: brings the database at DATABASE_URL up to date, or copies the migrations elsewhere.
 
-The history is the desk's own, desk_private.migrations. The official CLI keeps one history a project, and stops
-where that has migrations which it does not know: neither the app's push nor the desk's would survive the other.
+The history is the desk's own: desk_private.migrations. The official CLI keeps one history per project, and stops
+at migrations that it does not know. In a shared project the app's push would fail after the desk's.
 What the CLI has applied in a project of the desk's own counts as applied.
 
-Migrations stand in supabase/migrations, where the CLI looks for them; what brings them out stands here.
+The files stand in supabase/migrations, where the CLI looks for them. What ships them stands here, in deploy.
 """
 
 import argparse
@@ -21,9 +21,9 @@ from deploy.table import ROOT, DeployError
 
 Connection = psycopg.Connection[tuple[object, ...]]
 MIGRATIONS = ROOT / "supabase" / "migrations"
-# Any number will do that is no other program's; it is held for one transaction, which poolers allow.
+# The number is arbitrary. A lock of one transaction also works behind a pooler.
 LOCK = "select pg_advisory_xact_lock(7_361_940_125)"
-# A migration that waits for a table of a busy app holds up everybody behind it: it gives up first.
+# A waiting DDL statement blocks all later queries on a table of the app: give up early.
 HASTE = "set local lock_timeout = '10s'"
 HISTORY = """
 create schema if not exists desk_private;
@@ -33,7 +33,8 @@ create table if not exists desk_private.migrations (
   sha256 text not null,
   applied_at timestamptz not null default now()
 );
-comment on table desk_private.migrations is 'Which migrations of the desk have been applied. Written by `make migrate`.';
+comment on table desk_private.migrations is
+  'The migrations of the desk that are applied. Written by `make migrate`.';
 """
 RECORD = "insert into desk_private.migrations (version, name, sha256) values (%s, %s, %s)"
 
@@ -52,9 +53,9 @@ class Migration(NamedTuple):
 
 
 def apply_migrations(connection: Connection, folder: Path = MIGRATIONS) -> int:
-    """Apply what the history lacks, in order, each file in one transaction; returns how many.
+    """Applies what the history lacks, in order, each file in one transaction; returns how many.
 
-    The connection commits each statement. Raises MigrationError, naming the file, and leaves nothing of that file.
+    Expects an autocommit connection. Raises MigrationError naming the file, of which nothing stays.
     """
     migrations = read_migrations(folder)
     with connection.transaction():
@@ -66,7 +67,7 @@ def apply_migrations(connection: Connection, folder: Path = MIGRATIONS) -> int:
 
 
 def read_migrations(folder: Path) -> list[Migration]:
-    """The migrations of a folder, in their order."""
+    """Returns the migrations of a folder, in order of their versions."""
     migrations = []
     for path in sorted(folder.glob("*_*.sql")):
         version, _, name = path.stem.partition("_")
@@ -75,7 +76,7 @@ def read_migrations(folder: Path) -> list[Migration]:
 
 
 def run_file(connection: Connection, path: Path) -> None:
-    """Run a file of SQL in the current transaction; MigrationError says in which line it failed."""
+    """Runs a file of SQL in the current transaction; MigrationError names the line that failed."""
     try:
         connection.execute(path.read_bytes())
     except psycopg.Error as error:
@@ -83,7 +84,7 @@ def run_file(connection: Connection, path: Path) -> None:
 
 
 def copy_migrations(target: Path, folder: Path = MIGRATIONS) -> int:
-    """Copy the migrations into another project's folder, for one history of all; returns how many were new."""
+    """Copies the migrations into the folder of a project with one history; returns how many were new."""
     if not target.is_dir():
         raise MigrationError(f"{target} is not a folder")
     copied = 0
@@ -98,13 +99,13 @@ def copy_migrations(target: Path, folder: Path = MIGRATIONS) -> int:
 
 
 def _applied(connection: Connection) -> dict[str, str]:
-    """The hash of each version in the history."""
+    """Returns the hash of each version in the history."""
     rows = connection.execute("select version, sha256 from desk_private.migrations").fetchall()
     return {str(version): str(sha256) for version, sha256 in rows}
 
 
 def _adopt(connection: Connection, migrations: list[Migration]) -> None:
-    """Take over what the official CLI has applied; it records no hash, so the file's own is trusted."""
+    """Records what the official CLI has applied. The CLI has no hashes, so the file's own is trusted."""
     known = "select to_regclass('supabase_migrations.schema_migrations'), to_regnamespace('desk')"
     if None in (connection.execute(known).fetchone() or ()):
         return
@@ -128,7 +129,7 @@ def _require_consistent(migrations: list[Migration], applied: Mapping[str, str])
 
 
 def _apply(connection: Connection, migration: Migration) -> bool:
-    """Apply one, unless another runner has been faster."""
+    """Applies one file, unless a concurrent runner has; returns whether it did."""
     version, name, sha256, path = migration
     with connection.transaction():
         connection.execute(LOCK)
@@ -141,7 +142,7 @@ def _apply(connection: Connection, migration: Migration) -> bool:
 
 
 def _describe(error: psycopg.Error, path: Path) -> str:
-    """PostgreSQL's words, with the line they are about."""
+    """Formats an error of PostgreSQL with its line in the file."""
     diag = error.diag
     position = int(diag.statement_position or 0)
     line = path.read_text()[:position].count("\n") + 1
@@ -155,7 +156,7 @@ def _describe(error: psycopg.Error, path: Path) -> str:
 
 
 def main(arguments: list[str], env: Mapping[str, str]) -> int:
-    """0 when it is done; 1 and a sentence when it could not be."""
+    """Migrates or copies; returns the exit status and prints the reason of a failure."""
     parser = argparse.ArgumentParser(
         prog="python -m deploy.migrate", description="Bring a database up to date."
     )

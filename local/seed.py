@@ -1,4 +1,4 @@
-"""Fills a project of one's own with the demo data, once, and records it where the official CLI does."""
+"""Applies the demo data once, recorded where the official CLI records it."""
 
 import hashlib
 from pathlib import Path
@@ -15,7 +15,7 @@ create table if not exists supabase_migrations.seed_files
 
 
 def apply_seed(connection: Connection, path: Path = SEED) -> bool:
-    """Run the seed unless it has been run before; says whether it was."""
+    """Runs the seed unless it is recorded; returns whether it ran."""
     name = path.relative_to(ROOT).as_posix()
     with connection.transaction():
         connection.execute(HISTORY)

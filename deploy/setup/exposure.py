@@ -1,6 +1,6 @@
-"""Which schemas Supabase's Data API exposes: the desk's is added to those of the app, or taken out again.
+"""Adds the desk's schema to those that Supabase's Data API exposes, or removes it.
 
-Asked of Supabase's Management API, with SUPABASE_ACCESS_TOKEN out of the environment; the token is stored nowhere.
+Calls Supabase's Management API with SUPABASE_ACCESS_TOKEN from the environment; the token is not stored.
 A newer PostgREST refuses to start for the whole project while a schema that it exposes does not exist. Hence the
 order: migrate, then expose; un-expose, then drop.
 """
@@ -34,11 +34,11 @@ class DataApi:
     endpoint: str = ENDPOINT
 
     def schemas(self) -> list[str]:
-        """The exposed schemas, the default one first."""
+        """Returns the exposed schemas, the default one first."""
         return self._call("GET")
 
     def expose(self, schemas: list[str]) -> None:
-        """Expose these and no others."""
+        """Exposes these schemas and no others."""
         if self._call("PATCH", {"db_schema": ",".join(schemas)}) != schemas:
             raise ExposureFailed(
                 "Supabase took the exposed schemas and does not have them: see its dashboard"
@@ -63,7 +63,7 @@ class DataApi:
 
 
 def exposure(env: Mapping[str, str]) -> Changes:
-    """Expose the desk's schema, where a token is given and the schema is not exposed yet."""
+    """Yields the change that exposes the schema, given a token and where it is not exposed yet."""
     if not env.get("SUPABASE_ACCESS_TOKEN"):
         return
     api = _data_api(env)
@@ -79,7 +79,7 @@ def exposure(env: Mapping[str, str]) -> Changes:
 
 
 def removal(env: Mapping[str, str]) -> Changes:
-    """Take the desk's schema out of those that are exposed, before it is dropped."""
+    """Yields the change that takes the schema out, before it is dropped."""
     if not env.get("SUPABASE_ACCESS_TOKEN"):
         raise ExposureFailed("SUPABASE_ACCESS_TOKEN is not set")
     api = _data_api(env)

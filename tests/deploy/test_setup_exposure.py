@@ -1,4 +1,4 @@
-"""Exposing the desk's schema beside those of the app, against a fake of Supabase's Management API."""
+"""Tests exposing the schema beside those of the app, against a fake of the Management API."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ TOKEN = "sbp_0123456789abcdef"
 
 @dataclass
 class ManagementApi:
-    """What the project exposes, and the calls that were made."""
+    """Holds what the project exposes, and the calls received."""
 
     db_schema: str = "public, graphql_public"
     calls: list[str] = field(default_factory=list)
@@ -27,7 +27,7 @@ class ManagementApi:
 
 @pytest.fixture
 def supabase() -> Iterator[ManagementApi]:
-    """The Management API, on a free port."""
+    """Serves the fake on a free port."""
     api = ManagementApi()
 
     class Handler(BaseHTTPRequestHandler):
@@ -65,7 +65,7 @@ def supabase() -> Iterator[ManagementApi]:
 
 @pytest.fixture
 def environment(supabase: ManagementApi, stack: RunningStack) -> dict[str, str | None]:
-    """What somebody who wants the schema exposed has in the environment."""
+    """Returns the variables with which set-up exposes the schema."""
     return {
         "SUPABASE_URL": f"https://{PROJECT}.supabase.co",
         "SUPABASE_ACCESS_TOKEN": TOKEN,

@@ -1,4 +1,4 @@
-"""The desk in a project that an app lives in already: moved in as the docs say, used, and taken out without a trace."""
+"""Installs the desk into the project of a running app as the docs say, uses it, and removes it without a trace."""
 
 import json
 import os
@@ -90,14 +90,14 @@ Catalog = dict[str, list[str]]
 
 @dataclass(frozen=True)
 class App:
-    """A project with a life of its own, and the checkout of those who run it."""
+    """Holds the project of an app, with the checkout of its migrations."""
 
     database: Database
     checkout: Path
     keys: Keys
 
     def push(self, name: str, statements: str) -> str:
-        """Write a migration of the app and push it with the official CLI."""
+        """Writes a migration of the app and pushes it with the official CLI."""
         (self.checkout / "supabase" / "migrations" / name).write_text(statements)
         line = [
             str(CLI),
@@ -112,7 +112,7 @@ class App:
         return done.stdout + done.stderr
 
     def catalog(self, *without: str) -> Catalog:
-        """All that the project consists of, but for some schemas."""
+        """Returns the catalog as text, without the named schemas."""
         with self.database.connect("supabase_admin") as connection:
             # Names are written in full only where the search path does not have them.
             connection.execute("set search_path = ''")
@@ -123,7 +123,7 @@ class App:
         return {what: sorted(map(str, rows)) for what, rows in found.items()}
 
     def sign_up(self, email: str) -> UUID:
-        """Make an account as Auth does."""
+        """Makes an account as Auth does."""
         account = uuid4()
         columns = "(id, email, aud, role, email_confirmed_at)"
         with self.database.connect("supabase_auth_admin") as connection:
@@ -132,19 +132,19 @@ class App:
         return account
 
     def profile(self, account: UUID) -> tuple[object, ...] | None:
-        """What the app's own trigger made of an account."""
+        """Returns what the app's own trigger made of an account."""
         with self.database.connect() as connection:
             query = "select name from public.profiles where id = %s"
             return connection.execute(query, (account,)).fetchone()
 
     def token(self, account: UUID) -> str:
-        """The access token of somebody who is signed in."""
+        """Returns an access token of the account."""
         claims = {"sub": str(account), "role": "authenticated", "aud": "authenticated"}
         return self.keys.sign({**claims, "exp": int(time.time()) + 600, "email": EMAIL})
 
     @contextmanager
     def api(self, home: Path, schemas: str) -> Iterator[dict[str, str]]:
-        """The Data API with these schemas exposed: what somebody has in the environment to call it."""
+        """Serves the Data API with these schemas exposed; yields the variables of its callers."""
         home.mkdir(exist_ok=True)
         rest_port, port = free_ports(2)
         upstreams = {"/rest/v1": f"http://127.0.0.1:{rest_port}"}
@@ -161,7 +161,7 @@ class App:
 def app(
     database_with: Callable[..., AbstractContextManager[Database]], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[App]:
-    """The project of an app, as its own migrations made it."""
+    """Yields the project of an app, as its own migrations made it."""
     checkout = tmp_path_factory.mktemp("app")
     (checkout / "supabase" / "migrations").mkdir(parents=True)
     (checkout / "supabase" / "config.toml").write_text('project_id = "app"\n')
@@ -172,7 +172,7 @@ def app(
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """What the page has its reader paste."""
+    """Returns the code blocks of a page in one language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
@@ -182,7 +182,7 @@ def block(page: Path, language: str, containing: str) -> str:
 
 
 def paste(commands: str, env: dict[str, str], typed: str = "") -> str:
-    """Run the commands as somebody who pastes them in the checkout."""
+    """Runs commands in the checkout, as a reader of the page pastes them."""
     path = f"{binaries()}:{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-e", "-c", commands],

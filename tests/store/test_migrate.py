@@ -1,4 +1,4 @@
-"""The runner of migrations: a history of its own, order, hashes, and two runners at once."""
+"""Tests the runner of migrations: its history, order, hashes and concurrent runs."""
 
 import os
 import subprocess
@@ -19,14 +19,14 @@ HISTORY = "select version from desk_private.migrations order by version"
 
 @pytest.fixture(scope="module")
 def server(database_with: Callable[..., AbstractContextManager[Database]]) -> Iterator[Database]:
-    """A database before its first migration."""
+    """Yields a database before its first migration."""
     with database_with("granted", migrated=False) as database:
         yield database
 
 
 @pytest.fixture
 def empty(server: Database) -> Iterator[Database]:
-    """The same without anything of the desk."""
+    """Yields the same database, and drops the schemas of the test afterwards."""
     yield server
     with server.connect() as connection:
         connection.execute("drop schema if exists desk, desk_private, notes cascade")
@@ -34,7 +34,7 @@ def empty(server: Database) -> Iterator[Database]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two migrations."""
+    """Makes a folder with two migrations."""
     (tmp_path / "20260101000000_notes.sql").write_text("create schema notes; create table notes.a (id int);")
     (tmp_path / "20260101000002_more.sql").write_text("create table notes.b (id int);")
     return tmp_path
