@@ -70,6 +70,12 @@ class TestOnTheRealOne:
         with pytest.raises(Unauthenticated):
             rpc("list_categories", token="x.y.z")
 
+    def test_a_schema_that_is_not_exposed_is_a_missing_setting(self, configure: Configure) -> None:
+        configure(SUPABASE_DB_SCHEMA="nowhere")
+        with pytest.raises(NotConfigured) as caught:
+            rpc("list_categories")
+        assert "PGRST106: add desk to the exposed schemas" in str(caught.value.reason)
+
     def test_calls_run_side_by_side(self, customer: Person) -> None:
         async def many() -> list[bytes]:
             calls = [store.rpc("list_tickets", {}, token=customer.token) for _ in range(50)]
