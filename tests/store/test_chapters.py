@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import psycopg
 import pytest
 
-from local.migrations import apply_migrations
+from deploy.migrate import apply_migrations
 from local.postgres import Database
 from local.process import ROOT
 
