@@ -1,10 +1,10 @@
--- Foundations: the private schema, errors, settings, and checks of texts, URLs and e-mail
+-- Foundations: the two schemas, errors, settings, and checks of texts, URLs and e-mail
 -- addresses.
 --
--- PostgREST exposes `public`. `desk_private` is never exposed: it holds tables that no client
--- reads, and the functions that do the work. A public RPC is a thin `security invoker` wrapper over
--- a private `security definer` function. The first line of that function checks rights, so every
--- invariant holds for every client.
+-- PostgREST exposes `desk`. `desk_private` is never exposed: it holds tables that no client reads,
+-- and the functions that do the work. An RPC in `desk` is a thin `security invoker` wrapper over a
+-- `security definer` function in `desk_private`. The first line of that function checks rights, so
+-- every invariant holds for every client.
 --
 -- Functions of hot paths are plpgsql even where one expression would do: plpgsql keeps its plans
 -- for the session. A SQL function that pins its search_path is planned again by every calling

@@ -51,12 +51,12 @@ union all
 select c.conrelid::regclass || '.' || c.conname, pg_get_constraintdef(c.oid) from pg_constraint c
 where c.contype = 'c' and c.connamespace in ('desk'::regnamespace, 'desk_private'::regnamespace)
 union all
-select indexname, indexdef from pg_indexes where schemaname in ('public', 'private')
+select indexname, indexdef from pg_indexes where schemaname in ('desk', 'desk_private')
 union all
 select tgname, pg_get_triggerdef(t.oid) from pg_trigger t where not tgisinternal
 """
 LENGTHS = r"""
-select c.conrelid::regclass || '.' || a.attname,
+select substr(c.conrelid::regclass || '.' || a.attname, length('desk.') + 1),
   substring(pg_get_constraintdef(c.oid) from 'char_length\(\w+\) <= (\d+)')::integer
 from pg_constraint c join pg_attribute a on a.attrelid = c.conrelid and a.attnum = c.conkey[1]
 where c.contype = 'c' and c.connamespace = 'desk'::regnamespace
@@ -75,7 +75,7 @@ def title(chapter: Path) -> str:
 
 def calls(body: str) -> Iterator[tuple[str, list[str]]]:
     """Finds every call of a function of ours, with its arguments as text."""
-    for match in re.finditer(r"\b((?:private|public)\.\w+)\(", body):
+    for match in re.finditer(r"\b((?:desk_private|desk)\.\w+)\(", body):
         yield match[1], arguments(body[match.end() :])
 
 
@@ -139,7 +139,7 @@ def test_no_chapter_uses_what_a_later_one_makes(empty: Connection, tmp_path: Pat
         used = {
             (function, name)
             for function, body in empty.execute(BODIES)
-            for name in re.findall(r"\b(?:private|public)\.\w+(?:\(|\b)", body)
+            for name in re.findall(r"\b(?:desk_private|desk)\.\w+(?:\(|\b)", body)
         }
         missing[title(chapter)] = sorted(use for use in used if use[1] not in known)
     assert {chapter: uses for chapter, uses in missing.items() if uses} == {}
@@ -390,7 +390,7 @@ def checks(db: Connection) -> dict[tuple[str, str], int]:
     for caller, body in db.execute(BODIES):
         for called, given in calls(body):
             if called == "desk_private.text_problem" and given[2].isdigit():
-                function = caller.partition("(")[0].removeprefix("private.")
+                function = caller.partition("(")[0].removeprefix("desk_private.")
                 name = re.findall(r"\w+", given[0])[-1]
                 found[function, name] = int(given[2])
     return found
@@ -408,5 +408,5 @@ def test_the_flags_of_a_transaction_name_their_functions(db: Connection) -> None
     for caller, body in db.execute(BODIES):
         for how, flag in re.findall(r"(current_setting|set_config)\('(supadesk\.\w+)'", body):
             found = used.setdefault(flag, (set(), set()))
-            found[how == "set_config"].add(caller.partition("(")[0].removeprefix("private."))
+            found[how == "set_config"].add(caller.partition("(")[0].removeprefix("desk_private."))
     assert used == listed
