@@ -144,7 +144,7 @@ def test_staging_again_makes_the_same(project: Project) -> None:
 @pytest.mark.parametrize(
     ("path", "old", "new"),
     [
-        ("functions/add-message/main.py", "Adds to a ticket", "Adds to one"),
+        ("functions/add-message/main.py", "from typing import Annotated", "from typing import Annotated  # changed"),
         ("shared/store.py", "CONNECTIONS = 64", "CONNECTIONS = 65"),
         ("shared/http/cors.py", "3600", "3601"),
         ("shared/triage/rules.toml", "[language]", "[language] # of triggers"),
