@@ -43,10 +43,10 @@ MESSAGES_BY_ROLE = {
 NO_MODEL = """
 from typing import NamedTuple
 
-LONGEST_MESSAGE = 4_000
+MAX_MESSAGE_CHARS = 4_000
 
 
-class Said(NamedTuple):
+class Message(NamedTuple):
     role: str
     text: str
 

@@ -1,4 +1,4 @@
-"""The table of triggers in rules.toml: which words, in any inflection, point to what."""
+"""Finds the triggers of rules.toml in a text, in any inflection."""
 
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -6,18 +6,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from shared.triage.tokens import Word, inflections, is_stop, words_of
+from shared.triage.tokens import Token, inflections, is_punctuation, tokenize
 
 TABLE = Path(__file__).with_name("rules.toml")
-GAP = 4
-# How far before a trigger a negation still denies it.
-NEGATION_REACHES = 4
-SETTLED, NOTHING = "settled", "nothing"
-NOT_CATEGORIES = {"urgent", "human", SETTLED, NOTHING}
+MAX_GAP = 4
+# A negation denies the trigger that begins at most this many words after it.
+MAX_NEGATION_DISTANCE = 4
+RESOLVED, IGNORE = "resolved", "ignore"
+NOT_CATEGORIES = {"urgent", "human", RESOLVED, IGNORE}
 
 
 class Slot(NamedTuple):
-    """One word of a phrase; with a gap, others may stand before it."""
+    """Holds the alternatives of one word of a phrase; `gap` other words may stand before it."""
 
     words: frozenset[str]
     gap: int
@@ -31,7 +31,7 @@ class Trigger(NamedTuple):
 
 
 class Match(NamedTuple):
-    """A trigger found, [start, end) in the message's text; denied: somebody says that it is not so."""
+    """Holds the place of a trigger, [start, end) in the text, and whether a negation denies it."""
 
     start: int
     end: int
@@ -40,21 +40,21 @@ class Match(NamedTuple):
 
 
 class Target(NamedTuple):
-    """What triggers point to: a category, 'urgent' or 'human'."""
+    """Holds the settings of what triggers point to: a category, 'urgent' or 'human'."""
 
     priority: str
     subject: str
-    alone: float  # from which confidence the classifier calls a person by itself
+    escalate_at: float  # the confidence from which the classifier escalates without a trigger
 
 
 class Rules(NamedTuple):
-    always: str
+    always_escalate: str
     targets: dict[str, Target]
     starts: dict[str, list[Trigger]]  # by each form of the first word
     questions: dict[str, list[Trigger]]
     denials: frozenset[str]
-    barriers: frozenset[str]
-    small: frozenset[str]
+    negation_ends: frozenset[str]
+    stop_words: frozenset[str]
 
     @property
     def categories(self) -> list[str]:
@@ -62,11 +62,13 @@ class Rules(NamedTuple):
 
 
 @cache
-def rules() -> Rules:
-    return load(tomllib.loads(TABLE.read_text()))
+def load_rules() -> Rules:
+    """Reads rules.toml, once."""
+    return build_rules(tomllib.loads(TABLE.read_text()))
 
 
-def load(table: dict[str, Any]) -> Rules:
+def build_rules(table: dict[str, Any]) -> Rules:
+    """Builds the rules of a table as rules.toml has it."""
     language = table["language"]
     tables = {name: rows for name, rows in table.items() if isinstance(rows, dict) and "triggers" in rows}
     triggers = [
@@ -75,49 +77,56 @@ def load(table: dict[str, Any]) -> Rules:
         for row in rows["triggers"]
     ]
     return Rules(
-        always=table["always"],
+        always_escalate=table["always_escalate"],
         targets={
-            name: Target(rows["priority"], rows["subject"], rows.get("alone", float("inf")))
+            name: Target(rows["priority"], rows["subject"], rows.get("escalate_at", float("inf")))
             for name, rows in tables.items()
             if "priority" in rows
         },
         starts=_by_first_word(triggers),
         questions=_by_first_word(_trigger(words, "question", language) for words in language["questions"]),
         denials=_denials(language),
-        barriers=frozenset(form for word in language["barriers"] for form in _forms(word, language)),
-        small=_spelled(language["small"]),
+        negation_ends=frozenset(
+            form for word in language["negation_ends"] for form in _forms(word, language)
+        ),
+        stop_words=_with_and_without_apostrophe(language["stop_words"]),
     )
 
 
-def matches(text: str, known: Rules | None = None) -> list[Match]:
-    """What the text says, in its order, without what is inside a longer match."""
-    known, words = known or rules(), words_of(text)
-    found = list(_found(known.starts, words))
-    spans = {(at, end, trigger.points_to == NOTHING) for at, end, trigger in found}
+def matches(text: str, rules: Rules | None = None) -> list[Match]:
+    """Returns the triggers of a text in its order, without those inside a longer match."""
+    rules, tokens = rules or load_rules(), tokenize(text)
+    found = list(_find(rules.starts, tokens))
+    spans = {(at, end, trigger.points_to == IGNORE) for at, end, trigger in found}
     return [
-        Match(words[at].start, words[end - 1].end, trigger.points_to, _denied(known, words, at, end, trigger))
+        Match(
+            tokens[at].start,
+            tokens[end - 1].end,
+            trigger.points_to,
+            _is_denied(rules, tokens, at, end, trigger),
+        )
         for at, end, trigger in found
-        if trigger.points_to != NOTHING
+        if trigger.points_to != IGNORE
         and not any(a <= at and end <= b and (hides or (a, b) != (at, end)) for a, b, hides in spans)
-        and not (trigger.is_topic and _asked(known, words, at))
+        and not (trigger.is_topic and _is_asked(rules, tokens, at))
     ]
 
 
-def _found(starts: dict[str, list[Trigger]], words: Sequence[Word]) -> Iterator[tuple[int, int, Trigger]]:
-    for at, word in enumerate(words):
+def _find(starts: dict[str, list[Trigger]], tokens: Sequence[Token]) -> Iterator[tuple[int, int, Trigger]]:
+    for at, word in enumerate(tokens):
         for trigger in starts.get(word.text, ()):
-            end = _follow(trigger.slots, words, at)
+            end = _follow(trigger.slots, tokens, at)
             if end:
                 yield at, end, trigger
 
 
-def _follow(slots: Sequence[Slot], words: Sequence[Word], at: int) -> int | None:
-    """Where the phrase that begins at that word ends."""
+def _follow(slots: Sequence[Slot], tokens: Sequence[Token], at: int) -> int | None:
+    """Returns the end of the phrase that begins at that word, or None."""
     for slot in slots[1:]:
         for step in range(1, slot.gap + 2):
-            if at + step >= len(words) or is_stop(words[at + step].text):
+            if at + step >= len(tokens) or is_punctuation(tokens[at + step].text):
                 return None
-            if words[at + step].text in slot.words:
+            if tokens[at + step].text in slot.words:
                 at += step
                 break
         else:
@@ -125,25 +134,25 @@ def _follow(slots: Sequence[Slot], words: Sequence[Word], at: int) -> int | None
     return at + 1
 
 
-def _denied(known: Rules, words: Sequence[Word], at: int, end: int, trigger: Trigger) -> bool:
+def _is_denied(rules: Rules, tokens: Sequence[Token], at: int, end: int, trigger: Trigger) -> bool:
     if trigger.has_negation:
         return False
-    if any(word.text in known.denials for word in words[at:end]):
+    if any(word.text in rules.denials for word in tokens[at:end]):
         return True
-    for word in reversed(words[max(0, at - NEGATION_REACHES) : at]):
-        if word.text in known.denials:
+    for word in reversed(tokens[max(0, at - MAX_NEGATION_DISTANCE) : at]):
+        if word.text in rules.denials:
             return True
-        if word.text in known.barriers or is_stop(word.text):
+        if word.text in rules.negation_ends or is_punctuation(word.text):
             return False
     return False
 
 
-def _asked(known: Rules, words: Sequence[Word], at: int) -> bool:
-    """Whether the sentence begins by asking how something is done."""
+def _is_asked(rules: Rules, tokens: Sequence[Token], at: int) -> bool:
+    """Returns true if the sentence begins as a how-to question."""
     begin = at
-    while begin and not is_stop(words[begin - 1].text):
+    while begin and not is_punctuation(tokens[begin - 1].text):
         begin -= 1
-    return any(_found(known.questions, words[begin:at]))
+    return any(_find(rules.questions, tokens[begin:at]))
 
 
 def _by_first_word(triggers: Any) -> dict[str, list[Trigger]]:
@@ -158,7 +167,7 @@ def _trigger(phrase: str, points_to: str, language: dict[str, Any], is_topic: bo
     slots, gap = [], 0
     for part in phrase.split():
         if part == "..":
-            gap = GAP
+            gap = MAX_GAP
             continue
         slots.append(Slot(_alternatives(part, language), gap))
         gap = 0
@@ -178,15 +187,15 @@ def _forms(word: str, language: dict[str, Any]) -> set[str]:
 
 
 def _negations(language: dict[str, Any]) -> frozenset[str]:
-    return _spelled(language["negations"])
+    return _with_and_without_apostrophe(language["negations"])
 
 
 def _denials(language: dict[str, Any]) -> frozenset[str]:
-    return _negations(language) - _spelled(language["inability"])
+    return _negations(language) - _with_and_without_apostrophe(language["inability"])
 
 
-def _spelled(words: Sequence[str]) -> frozenset[str]:
-    """People leave the apostrophe out."""
+def _with_and_without_apostrophe(words: Sequence[str]) -> frozenset[str]:
+    """Adds the spellings without an apostrophe."""
     return frozenset(words) | {word.replace("'", "") for word in words}
 
 

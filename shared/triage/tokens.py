@@ -1,4 +1,4 @@
-"""Text as words: folded for comparing, with the place where each stands."""
+"""Splits text into tokens: normalized words and punctuation, with their places."""
 
 import re
 import unicodedata
@@ -12,32 +12,33 @@ _TOKEN = re.compile(rf"{_LETTER}+(?:[{_APOSTROPHES}]{_LETTER}+)*|[.,;:!?()\n]+")
 _PLAIN = str.maketrans(dict.fromkeys(_APOSTROPHES, "'") | dict.fromkeys(_INVISIBLE, ""))
 
 
-class Word(NamedTuple):
-    """Folded text and where it stands, [start, end) in the original; a stop is a run of punctuation."""
+class Token(NamedTuple):
+    """Holds normalized text and its place, [start, end) in the original: a word or a run of punctuation."""
 
     text: str
     start: int
     end: int
 
 
-def words_of(text: str) -> list[Word]:
-    return [Word(fold(found[0]), found.start(), found.end()) for found in _TOKEN.finditer(text)]
+def tokenize(text: str) -> list[Token]:
+    """Returns the tokens of a text, in its order."""
+    return [Token(normalize(match[0]), match.start(), match.end()) for match in _TOKEN.finditer(text)]
 
 
-def fold(word: str) -> str:
-    """One spelling for upper case, full width, ligatures, curly apostrophes."""
+def normalize(word: str) -> str:
+    """Returns one spelling for upper case, full width, ligatures, curly apostrophes."""
     if word.isascii():
         return word.lower().replace("`", "'")
     return unicodedata.normalize("NFKC", word.translate(_PLAIN)).casefold()
 
 
-def is_stop(word: str) -> bool:
-    """Whether it is punctuation, where a clause ends."""
+def is_punctuation(word: str) -> bool:
+    """Returns true for punctuation, where a clause ends."""
     return not (word[:1].isalnum() or word[:1] == "_")
 
 
 def inflections(word: str) -> set[str]:
-    """Its regular English forms: hack, hacks, hacked, hacking."""
+    """Returns the regular English forms of a word: hack, hacks, hacked, hacking."""
     if len(word) < 3 or not word.isalpha():
         return {word}
     forms = {word, word + "s", word + "ed", word + "ing"}

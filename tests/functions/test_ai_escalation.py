@@ -13,7 +13,7 @@ from psycopg import sql
 
 from local.migrations import Connection
 from local.people import Client, NewPerson, Person, RunningStack
-from shared.triage.wishes import WISHES, wish_of
+from shared.triage.wishes import WISHES, find_wish
 from tests.assertions import assert_problem
 from tests.mailbox import Mailbox, bodies
 from tests.payloads import detail
@@ -608,7 +608,7 @@ class TestCompanion:
 
     @pytest.mark.parametrize(("wish", "example"), EXAMPLES)
     def test_each_phrase_is_found_in_its_example(self, wish: str, example: str) -> None:
-        assert wish_of(example) == (None if wish == "nothing" else wish)
+        assert find_wish(example) == (None if wish == "ignore" else wish)
 
     def test_it_is_filed_with_what_the_customer_said_before(self, api: Client, customer: Person) -> None:
         said = [

@@ -5,8 +5,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from shared.triage.rules import NOTHING, SETTLED, TABLE, matches
-from shared.triage.verdict import LONGEST_MESSAGE, LONGEST_SUBJECT, MOST_MESSAGES, Said, Verdict, triage
+from shared.triage.rules import IGNORE, RESOLVED, TABLE, matches
+from shared.triage.verdict import (
+    MAX_MESSAGE_CHARS,
+    MAX_MESSAGES,
+    MAX_SUGGESTED_SUBJECT,
+    Message,
+    Verdict,
+    triage,
+)
 
 RULES = {
     name: rows["triggers"]
@@ -16,7 +23,7 @@ RULES = {
 
 
 def said(*texts: str) -> Verdict:
-    return triage([Said("customer", text) for text in texts])
+    return triage([Message("customer", text) for text in texts])
 
 
 def pointed_to(text: str) -> set[str]:
@@ -28,8 +35,8 @@ def pointed_to(text: str) -> set[str]:
     [(name, row["example"]) for name, rows in RULES.items() for row in rows],
 )
 def test_every_row_of_the_rules_has_an_example(name: str, example: str) -> None:
-    assert pointed_to(example) == ({name} - {NOTHING})
-    if name not in (SETTLED, NOTHING):
+    assert pointed_to(example) == ({name} - {IGNORE})
+    if name not in (RESOLVED, IGNORE):
         assert said(example).escalate
 
 
@@ -156,7 +163,7 @@ def test_security_is_not_talked_away(text: str) -> None:
 
 def test_only_the_customer_is_read() -> None:
     verdict = triage(
-        [Said("ai", "Was your account hacked?"), Said("customer", "Hello"), Said("system", "error")]
+        [Message("ai", "Was your account hacked?"), Message("customer", "Hello"), Message("system", "error")]
     )
     assert not verdict.escalate
 
@@ -174,13 +181,13 @@ def test_what_is_over_calls_nobody() -> None:
 
 
 def test_a_verdict_names_the_words_as_they_stand() -> None:
-    verdict = triage([Said("ai", "Hello"), Said("customer", "MY account was Hacked, right?")])
+    verdict = triage([Message("ai", "Hello"), Message("customer", "MY account was Hacked, right?")])
     first = verdict.reasons[0]
     assert (first.message, first.words, first.points_to) == (1, "Hacked", "security_concern")
     assert said("My account was hacked!").suggested_subject == "Account security issue - hacked"
 
 
-def test_the_classifier_tells_its_words_too() -> None:
+def test_the_classifier_quotes_its_words_too() -> None:
     text = "There is a payment on my statement that is not mine"
     verdict = said(text)
     assert (verdict.escalate, verdict.category) == (True, "security_concern")
@@ -200,21 +207,21 @@ def test_who_asks_for_a_person_gets_one(text: str) -> None:
 @pytest.mark.parametrize(
     "conversation",
     [
-        [Said("customer", "error " * 40_000)],
-        [Said("customer", "hacked")] * 5_000,
-        [Said("customer", "'" * 200_000)],
-        [Said("customer", "transfer " * 20_000)],
+        [Message("customer", "error " * 40_000)],
+        [Message("customer", "hacked")] * 5_000,
+        [Message("customer", "'" * 200_000)],
+        [Message("customer", "transfer " * 20_000)],
     ],
 )
-def test_long_conversations_are_read_in_part(conversation: Sequence[Said]) -> None:
+def test_long_conversations_are_read_in_part(conversation: Sequence[Message]) -> None:
     verdict = triage(conversation)
-    assert all(reason.message >= len(conversation) - MOST_MESSAGES for reason in verdict.reasons)
+    assert all(reason.message >= len(conversation) - MAX_MESSAGES for reason in verdict.reasons)
     assert len(verdict.reasons) < 30
-    assert len(verdict.suggested_subject) <= LONGEST_SUBJECT
+    assert len(verdict.suggested_subject) <= MAX_SUGGESTED_SUBJECT
 
 
 def test_words_beyond_the_part_that_is_read_do_not_count() -> None:
-    assert not said("." * LONGEST_MESSAGE + " hacked").escalate
+    assert not said("." * MAX_MESSAGE_CHARS + " hacked").escalate
 
 
 LEARNED = {
