@@ -1,6 +1,7 @@
 """Finds the triggers of rules.toml in a text, in any inflection."""
 
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,8 @@ from shared.triage.tokens import Token, inflections, is_punctuation, tokenize
 
 TABLE = Path(__file__).with_name("rules.toml")
 MAX_GAP = 4
+# More matches of one trigger in a text change nothing, and would cost time.
+MAX_REPETITIONS = 50
 # A negation denies the trigger that begins at most this many words after it.
 MAX_NEGATION_DISTANCE = 4
 RESOLVED, IGNORE = "resolved", "ignore"
@@ -96,8 +99,6 @@ def build_rules(table: dict[str, Any]) -> Rules:
 def matches(text: str, rules: Rules | None = None) -> list[Match]:
     """Returns the triggers of a text in its order, without those inside a longer match."""
     rules, tokens = rules or load_rules(), tokenize(text)
-    found = list(_find(rules.starts, tokens))
-    spans = {(at, end, trigger.points_to == IGNORE) for at, end, trigger in found}
     return [
         Match(
             tokens[at].start,
@@ -105,19 +106,46 @@ def matches(text: str, rules: Rules | None = None) -> list[Match]:
             trigger.points_to,
             _is_denied(rules, tokens, at, end, trigger),
         )
-        for at, end, trigger in found
-        if trigger.points_to != IGNORE
-        and not any(a <= at and end <= b and (hides or (a, b) != (at, end)) for a, b, hides in spans)
-        and not (trigger.is_topic and _is_asked(rules, tokens, at))
+        for at, end, trigger in _outermost(list(_find(rules.starts, tokens)))
+        if not (trigger.is_topic and _is_asked(rules, tokens, at))
     ]
 
 
 def _find(starts: dict[str, list[Trigger]], tokens: Sequence[Token]) -> Iterator[tuple[int, int, Trigger]]:
-    for at, word in enumerate(tokens):
-        for trigger in starts.get(word.text, ()):
+    """Yields (start, end, trigger) in the order of the text, of each trigger at most MAX_REPETITIONS."""
+    words = {token.text for token in tokens}
+    live = {
+        word: possible
+        for word in words & starts.keys()
+        if (possible := [trigger for trigger in starts[word] if _is_possible(trigger, words)])
+    }
+    counts: Counter[int] = Counter()
+    for at, token in enumerate(tokens):
+        for trigger in live.get(token.text, ()):
+            if counts[id(trigger)] == MAX_REPETITIONS:
+                continue
             end = _follow(trigger.slots, tokens, at)
             if end:
+                counts[id(trigger)] += 1
                 yield at, end, trigger
+
+
+def _is_possible(trigger: Trigger, words: set[str]) -> bool:
+    return all(not slot.words.isdisjoint(words) for slot in trigger.slots)
+
+
+def _outermost(spans: list[tuple[int, int, Trigger]]) -> list[tuple[int, int, Trigger]]:
+    """Removes spans inside longer ones, and those that a span of [ignore] covers, by one sweep."""
+    kept, reach, before = [], 0, (-1, -1)
+    is_hidden = False
+    for at, end, trigger in sorted(spans, key=lambda span: (span[0], -span[1], span[2].points_to != IGNORE)):
+        if (at, end) != before:
+            is_hidden, before = end <= reach, (at, end)
+            reach = max(reach, end)
+        is_hidden = is_hidden or trigger.points_to == IGNORE
+        if not is_hidden:
+            kept.append((at, end, trigger))
+    return kept
 
 
 def _follow(slots: Sequence[Slot], tokens: Sequence[Token], at: int) -> int | None:

@@ -22,7 +22,11 @@ class Token(NamedTuple):
 
 def tokenize(text: str) -> list[Token]:
     """Returns the tokens of a text, in its order."""
-    return [Token(normalize(match[0]), match.start(), match.end()) for match in _TOKEN.finditer(text)]
+    if text.isascii():
+        # Lower case keeps the places of ASCII, so that one call normalizes all.
+        lowered = text.lower().replace("`", "'")
+        return [Token(match[0], *match.span()) for match in _TOKEN.finditer(lowered)]
+    return [Token(normalize(match[0]), *match.span()) for match in _TOKEN.finditer(text)]
 
 
 def normalize(word: str) -> str:

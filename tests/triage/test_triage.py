@@ -1,5 +1,6 @@
 """Triages conversations: whether they need a person, their category, and the reasons."""
 
+import time
 import tomllib
 from collections.abc import Sequence
 
@@ -218,6 +219,20 @@ def test_long_conversations_are_read_in_part(conversation: Sequence[Message]) ->
     assert all(reason.message >= len(conversation) - MAX_MESSAGES for reason in verdict.reasons)
     assert len(verdict.reasons) < 30
     assert len(verdict.suggested_subject) <= MAX_SUGGESTED_SUBJECT
+
+
+@pytest.mark.parametrize("word", ["bug ", "transfer failed ", "bug, ", "not working "])
+def test_a_repeated_trigger_costs_little(word: str) -> None:
+    text = (word * 240_000)[:240_000]
+    conversation = [Message("customer", text[at : at + 4_000]) for at in range(0, len(text), 4_000)]
+    triage(conversation)
+
+    def cost() -> float:
+        before = time.process_time()
+        triage(conversation)
+        return time.process_time() - before
+
+    assert min(cost() for _ in range(5)) <= 0.05
 
 
 def test_words_beyond_the_part_that_is_read_do_not_count() -> None:
