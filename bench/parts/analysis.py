@@ -56,6 +56,8 @@ class Verdict(NamedTuple):
     category: str | None = None
     priority: str = "medium"
     confidence: float = 0.0
+    candidates: tuple[str, ...] = ()
+    language: str | None = None
     reasons: tuple[str, ...] = ()
     suggested_subject: str = ""
 

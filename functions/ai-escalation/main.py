@@ -53,7 +53,10 @@ async def _advise(chat: Chat) -> Answer:
 
 
 def _describe(verdict: Verdict) -> dict[str, Any]:
-    return verdict._asdict() | {"reasons": [reason._asdict() for reason in verdict.reasons]}
+    return verdict._asdict() | {
+        "candidates": [candidate._asdict() for candidate in verdict.candidates],
+        "reasons": [reason._asdict() for reason in verdict.reasons],
+    }
 
 
 ai_escalation = endpoint(

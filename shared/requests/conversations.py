@@ -93,8 +93,12 @@ class Transfer(EitherCase):
         return [message.model_dump(exclude_none=True) for message in messages if message.has_text]
 
     def triaged_arguments(self, verdict: Verdict) -> dict[str, Any]:
-        """Returns the RPC's arguments; the sender's priority and category take precedence over triage."""
-        subject = verdict.suggested_subject if verdict.reasons else self.summary_of_issue
+        """Returns the RPC's arguments; the sender's priority and category take precedence over triage.
+
+        The subject is the sender's too, unless triage is sure of a category and the sender names no other.
+        """
+        is_recognised = verdict.category is not None and self.category in (None, verdict.category)
+        subject = verdict.suggested_subject if is_recognised else self.summary_of_issue
         return self.arguments() | {
             "subject": as_subject(subject),
             "priority": self.priority or verdict.priority,

@@ -8,8 +8,14 @@ from typing import NamedTuple
 _INVISIBLE = "\u00ad\u200b\u200c\u200d\u2060"
 _LETTER = rf"[\w{_INVISIBLE}]"
 _APOSTROPHES = "'\u2019\u2018\u02bc\uff07`\u00b4"
-_TOKEN = re.compile(rf"{_LETTER}+(?:[{_APOSTROPHES}]{_LETTER}+)*|[.,;:!?()\n]+")
+# An abbreviation with dots is one word: a.s.a.p.
+_TOKEN = re.compile(
+    rf"(?<!\w)(?:[a-zA-Z]\.){{2,}}(?:[a-zA-Z](?!\w))?|{_LETTER}+(?:[{_APOSTROPHES}]{_LETTER}+)*|[.,;:!?()\n]+"
+)
 _PLAIN = str.maketrans(dict.fromkeys(_APOSTROPHES, "'") | dict.fromkeys(_INVISIBLE, ""))
+
+_ACCENT = re.compile("[\u0300-\u036f]")
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"})
 
 
 class Token(NamedTuple):
@@ -25,15 +31,25 @@ def tokenize(text: str) -> list[Token]:
     if text.isascii():
         # Lower case keeps the places of ASCII, so that one call normalizes all.
         lowered = text.lower().replace("`", "'")
-        return [Token(match[0], *match.span()) for match in _TOKEN.finditer(lowered)]
+        return [Token(_without_dots(match[0]), *match.span()) for match in _TOKEN.finditer(lowered)]
     return [Token(normalize(match[0]), *match.span()) for match in _TOKEN.finditer(text)]
 
 
 def normalize(word: str) -> str:
-    """Returns one spelling for upper case, full width, ligatures, curly apostrophes."""
+    """Returns one spelling for upper case, full width, ligatures, accents, curly apostrophes."""
     if word.isascii():
-        return word.lower().replace("`", "'")
-    return unicodedata.normalize("NFKC", word.translate(_PLAIN)).casefold()
+        return _without_dots(word.lower().replace("`", "'"))
+    plain = unicodedata.normalize("NFKC", word.translate(_PLAIN)).casefold()
+    return _without_dots(_ACCENT.sub("", unicodedata.normalize("NFD", plain)))
+
+
+def without_umlauts(word: str) -> str:
+    """Spells German umlauts as ASCII does: ae, oe, ue."""
+    return word.translate(_UMLAUTS)
+
+
+def _without_dots(word: str) -> str:
+    return word.replace(".", "") if "." in word and word[:1].isalpha() else word
 
 
 def is_punctuation(word: str) -> bool:

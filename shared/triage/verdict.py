@@ -1,4 +1,7 @@
-"""Decides whether a conversation with the assistant needs a person, and names its category."""
+"""Decides whether a conversation with the assistant needs a person, and names its category.
+
+The triggers decide first. The classifier decides between triggers, or without one if it is sure.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,7 +16,17 @@ from shared.triage.classifier import (
     load_model,
     probabilities,
 )
-from shared.triage.rules import RESOLVED, Match, Rules, load_rules, matches
+from shared.triage.languages import UNKNOWN, detect
+from shared.triage.rules import (
+    DEFAULT_LANGUAGE,
+    IGNORE,
+    RESOLVED,
+    Match,
+    Rules,
+    load_language,
+    load_rules,
+    scan,
+)
 from shared.triage.tokens import is_punctuation, tokenize
 
 # Bounds of the work: the customer's latest messages, the beginning of each, and their sum.
@@ -50,13 +63,22 @@ class Reason(NamedTuple):
     points_to: str
 
 
+class Candidate(NamedTuple):
+    """Holds a category and the chance, 0 to 1, that it is right."""
+
+    category: str
+    confidence: float
+
+
 class Verdict(NamedTuple):
-    """Holds the decision. `confidence` is the chance, 0 to 1, that the category is right."""
+    """Holds the decision; `category` is None unless sure. `confidence` is that of the first candidate."""
 
     escalate: bool
     category: str | None
     priority: str
     confidence: float
+    candidates: tuple[Candidate, ...]
+    language: str | None
     reasons: tuple[Reason, ...]
     suggested_subject: str
 
@@ -66,6 +88,16 @@ class _Trigger(NamedTuple):
     match: Match
     weight: float
     words: str
+
+
+class _Text(NamedTuple):
+    """Holds what is read of a message of the customer; the latest has age 0."""
+
+    message: int
+    text: str
+    age: int
+    language: str
+    matches: list[Match]
 
 
 class _Part(NamedTuple):
@@ -85,8 +117,8 @@ class _Findings(NamedTuple):
     classifier_reasons: list[Reason]  # the strongest first
     scores: dict[str, float]  # by target
     chances: dict[str, float]  # by category
-    denied: set[str]
-    is_known: bool  # the classifier knows enough words to escalate alone
+    language: str | None
+    is_known: bool  # the classifier knows enough words to decide alone
 
 
 def triage(conversation: Sequence[Message]) -> Verdict:
@@ -97,13 +129,18 @@ def triage(conversation: Sequence[Message]) -> Verdict:
 def decide(conversation: Sequence[Message], rules: Rules, model: Model) -> Verdict:
     """Decides on a conversation by the given rules and model."""
     findings = _find(conversation, rules, model)
-    category, confidence = _category(findings, rules, model)
+    category = _category(findings, rules, model)
+    candidates = _candidates(findings, category, rules, model)
     reasons = _reasons(findings, category)
     return Verdict(
-        escalate=bool(findings.scores) or _escalates_alone(findings, category, confidence, rules),
+        escalate=bool(findings.scores)
+        or findings.language == UNKNOWN
+        or (category is not None and _is_sure(findings, category, rules)),
         category=category,
         priority=_priority(rules, category, findings.scores),
-        confidence=round(confidence, 4),
+        confidence=candidates[0].confidence if candidates else 0.0,
+        candidates=candidates,
+        language=findings.language,
         reasons=reasons,
         suggested_subject=_subject(rules, category, reasons),
     )
@@ -124,14 +161,12 @@ def _latest(conversation: Sequence[Message]) -> list[tuple[int, str]]:
 
 
 def _find(conversation: Sequence[Message], rules: Rules, model: Model) -> _Findings:
-    latest = _latest(conversation)
-    matched = [(index, text, age, matches(text, rules)) for age, (index, text) in enumerate(latest)]
-    denied = {match.points_to for _, _, _, several in matched for match in several if match.is_denied}
+    texts, language = _texts(conversation)
     triggers = [
-        _Trigger(index, match, RECENCY_DECAY**age, text[match.start : match.end])
-        for index, text, age, several in matched
-        for match in several
-        if not match.is_denied
+        _Trigger(message, match, RECENCY_DECAY**age, text[match.start : match.end])
+        for message, text, age, _, matches in texts
+        for match in matches
+        if not match.is_denied and match.points_to != IGNORE
     ]
     resolved_at = max(
         ((trigger.message, trigger.match.end) for trigger in triggers if trigger.match.points_to == RESOLVED),
@@ -141,16 +176,32 @@ def _find(conversation: Sequence[Message], rules: Rules, model: Model) -> _Findi
     scores: dict[str, float] = defaultdict(float)
     for trigger in triggers:
         scores[trigger.match.points_to] += trigger.weight
-    parts = _classified_parts(latest, resolved_at, rules, model)
+    parts = _classified_parts(texts, resolved_at, model)
     evidence = _evidence(parts, model)
-    logits = [
-        bias + sum(adds[place] for _, adds in evidence) + model.rule_weight * min(1.0, scores.get(name, 0.0))
-        for place, (name, bias) in enumerate(zip(model.categories, model.bias, strict=True))
-    ]
+    logits = [bias + sum(adds[place] for _, adds in evidence) for place, bias in enumerate(model.bias)]
     chances = dict(zip(model.categories, probabilities(logits), strict=True)) if evidence else {}
     return _Findings(
-        triggers, _strongest(evidence, chances), scores, chances, denied, _knows_enough(parts, model)
+        triggers, _strongest(evidence, chances), scores, chances, language, _knows_enough(parts, model)
     )
+
+
+def _texts(conversation: Sequence[Message]) -> tuple[list[_Text], str | None]:
+    """Returns the customer's messages with their triggers, the latest first, and its language.
+
+    A message of doubtful language is read in that of the one before it.
+    """
+    latest = _latest(conversation)
+    languages: dict[int, str] = {}
+    language: str | None = None
+    for message, text in reversed(latest):
+        language = detect(text) or language
+        languages[message] = language or DEFAULT_LANGUAGE
+    texts = [
+        _Text(message, text, age, code, [] if code == UNKNOWN else scan(text, load_language(code)))
+        for age, (message, text) in enumerate(latest)
+        for code in [languages[message]]
+    ]
+    return texts, language
 
 
 def _is_current(trigger: _Trigger, resolved_at: tuple[int, int], rules: Rules) -> bool:
@@ -165,24 +216,33 @@ def _is_current(trigger: _Trigger, resolved_at: tuple[int, int], rules: Rules) -
     )
 
 
-def _classified_parts(
-    latest: Sequence[tuple[int, str]], resolved_at: tuple[int, int], rules: Rules, model: Model
-) -> list[_Part]:
+def _classified_parts(texts: Sequence[_Text], resolved_at: tuple[int, int], model: Model) -> list[_Part]:
     """Returns what the classifier reads: the latest messages since "it works now", without small talk."""
-    parts = [
-        _Part(index, begin, text, RECENCY_DECAY**age, _content_words(text[begin:], rules))
-        for age, (index, text) in enumerate(latest[:MAX_CLASSIFIED_MESSAGES])
-        if index >= resolved_at[0]
-        for begin in [resolved_at[1] if index == resolved_at[0] else 0]
-    ]
-    return [
-        part for part in parts if any(feature_index(model, word) is not None for word in part.content_words)
-    ]
+    parts: list[_Part] = []
+    for message, text, _, code, matches in texts[:MAX_CLASSIFIED_MESSAGES]:
+        # The classifier was trained on one language.
+        if code != DEFAULT_LANGUAGE or message < resolved_at[0]:
+            continue
+        begin = resolved_at[1] if message == resolved_at[0] else 0
+        text = _without_clauses(text, [match.clause for match in matches])
+        words = _content_words(text[begin:])
+        if any(feature_index(model, word) is not None for word in words):
+            # Small talk after a message takes no weight from it.
+            parts.append(_Part(message, begin, text, RECENCY_DECAY ** len(parts), words))
+    return parts
 
 
-def _content_words(text: str, rules: Rules) -> set[str]:
+def _without_clauses(text: str, clauses: Sequence[tuple[int, int]]) -> str:
+    """Blanks clauses that a negation or [ignore] silences; places stay."""
+    for start, end in clauses:
+        if end:
+            text = text[:start] + " " * (end - start) + text[end:]
+    return text
+
+
+def _content_words(text: str) -> set[str]:
     words = {token.text for token in tokenize(text[:MAX_CLASSIFIED_CHARS]) if not is_punctuation(token.text)}
-    return words - rules.stop_words
+    return words - load_language().stop_words
 
 
 def _knows_enough(parts: Sequence[_Part], model: Model) -> bool:
@@ -213,36 +273,46 @@ def _strongest(evidence: Sequence[tuple[Reason, list[float]]], chances: dict[str
     return [reason._replace(points_to=category) for reason, _ in best[:MAX_CLASSIFIER_REASONS]]
 
 
-def _category(findings: _Findings, rules: Rules, model: Model) -> tuple[str | None, float]:
-    """Decides by security's triggers, then triggers that the model does not know, then the classifier."""
-    likeliest = max(findings.chances, key=lambda name: findings.chances[name], default=None)
-    chance = findings.chances[likeliest] if likeliest else 0.0
-    always = rules.always_escalate
-    if always in findings.scores:
-        return always, max(model.security_precision, findings.chances.get(always, 0.0))
-    by_rules = [name for name in findings.scores if name in rules.categories]
-    foremost = max(by_rules, key=lambda name: findings.scores[name], default=None)
-    triggers = [trigger.words for trigger in findings.triggers if trigger.match.points_to == foremost]
-    if foremost and (not likeliest or any(_is_unknown(words, model) for words in triggers)):
-        return foremost, max(RULE_ONLY_CONFIDENCE, findings.chances.get(foremost, 0.0))
-    return (likeliest, chance) if chance >= model.abstain else (None, chance)
+def _category(findings: _Findings, rules: Rules, model: Model) -> str | None:
+    """Decides by security's triggers, then the other triggers, then the classifier if it is sure."""
+    if rules.always_escalate in findings.scores:
+        return rules.always_escalate
+    triggered = [name for name in findings.scores if name in rules.categories]
+    if triggered:
+        # The classifier decides between those about equally frequent.
+        least = max(findings.scores[name] for name in triggered) / 2
+        close = [name for name in triggered if findings.scores[name] >= least]
+        return max(close, key=lambda name: (findings.chances.get(name, 0.0), findings.scores[name]))
+    if not findings.chances or not findings.is_known:
+        return None
+    likeliest = max(findings.chances, key=lambda name: findings.chances[name])
+    threshold = rules.targets[likeliest].escalate_at if likeliest in rules.targets else model.abstain
+    sure_at = model.abstain if threshold == float("inf") else max(threshold, model.abstain)
+    return likeliest if findings.chances[likeliest] >= sure_at else None
 
 
-def _is_unknown(words: str, model: Model) -> bool:
-    """Returns true for a trigger whose first or last word has no feature: the classifier cannot judge it."""
-    tokens = [token.text for token in tokenize(words) if not is_punctuation(token.text)]
-    return any(feature_index(model, word) is None for word in (tokens[0], tokens[-1]))
+def _candidates(
+    findings: _Findings, category: str | None, rules: Rules, model: Model
+) -> tuple[Candidate, ...]:
+    """Returns the categories in order: that of the triggers first, then by the classifier's confidence."""
+    chances = dict(findings.chances)
+    first = category if category in findings.scores else None
+    if first:
+        measured = model.security_precision if first == rules.always_escalate else RULE_ONLY_CONFIDENCE
+        chance = chances.pop(first, 0.0)
+        confidence = max(chance, measured)
+        # The others share what is left.
+        share = (1 - confidence) / (1 - chance) if chance < 1 else 0.0
+        chances = {name: value * share for name, value in chances.items()}
+        chances[first] = confidence
+    ordered = sorted(chances, key=lambda name: (name != first, -chances[name]))
+    return tuple(Candidate(name, round(chances[name], 4)) for name in ordered)
 
 
-def _escalates_alone(findings: _Findings, category: str | None, confidence: float, rules: Rules) -> bool:
-    """Returns true if the classifier is sure of a category that no negation denies."""
-    target = rules.targets.get(category or "")
-    return (
-        findings.is_known
-        and target is not None
-        and category not in findings.denied
-        and confidence >= target.escalate_at
-    )
+def _is_sure(findings: _Findings, category: str, rules: Rules) -> bool:
+    """Returns true if the classifier's confidence suffices to escalate without a trigger."""
+    target = rules.targets.get(category)
+    return target is not None and findings.chances.get(category, 0.0) >= target.escalate_at
 
 
 def _reasons(findings: _Findings, category: str | None) -> tuple[Reason, ...]:

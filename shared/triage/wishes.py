@@ -4,7 +4,7 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-from shared.triage.rules import TABLE, Rules, build_rules, matches
+from shared.triage.rules import DEFAULT_LANGUAGE, LANGUAGES, Language, build_language, matches
 from shared.triage.verdict import MAX_MESSAGE_CHARS
 
 WISHES = Path(__file__).with_name("companion.toml")
@@ -17,7 +17,7 @@ def find_wish(message: str) -> str | None:
 
 
 @cache
-def _wishes() -> Rules:
+def _wishes() -> Language:
     table = tomllib.loads(WISHES.read_text())
-    language = tomllib.loads(TABLE.read_text())["language"] | {"questions": table["questions"]}
-    return build_rules(table | {"always_escalate": "", "language": language})
+    english = tomllib.loads((LANGUAGES / f"{DEFAULT_LANGUAGE}.toml").read_text())["language"]
+    return build_language(table | {"language": english | {"questions": table["questions"]}})
