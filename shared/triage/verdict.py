@@ -20,6 +20,7 @@ from shared.triage.languages import UNKNOWN, detect
 from shared.triage.rules import (
     DEFAULT_LANGUAGE,
     IGNORE,
+    MARKERS,
     RESOLVED,
     Match,
     Rules,
@@ -224,7 +225,8 @@ def _classified_parts(texts: Sequence[_Text], resolved_at: tuple[int, int], mode
         if code != DEFAULT_LANGUAGE or message < resolved_at[0]:
             continue
         begin = resolved_at[1] if message == resolved_at[0] else 0
-        text = _without_clauses(text, [match.clause for match in matches])
+        text = _without(text, [match.clause for match in matches])
+        text = _without(text, [(match.start, match.end) for match in matches if match.points_to in MARKERS])
         words = _content_words(text[begin:])
         if any(feature_index(model, word) is not None for word in words):
             # Small talk after a message takes no weight from it.
@@ -232,9 +234,9 @@ def _classified_parts(texts: Sequence[_Text], resolved_at: tuple[int, int], mode
     return parts
 
 
-def _without_clauses(text: str, clauses: Sequence[tuple[int, int]]) -> str:
-    """Blanks clauses that a negation or [ignore] silences; places stay."""
-    for start, end in clauses:
+def _without(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    """Blanks spans that say nothing of the subject: silenced clauses, calls for a person. Places stay."""
+    for start, end in spans:
         if end:
             text = text[:start] + " " * (end - start) + text[end:]
     return text
