@@ -11,8 +11,8 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
-from shared.triage.classifier import IDF_STEP, features_of, key_of
-from shared.triage.rules import matches, rules
+from shared.triage.classifier import IDF_STEP, feature_hash, features_of
+from shared.triage.rules import load_rules, matches
 from training.rows import Example
 
 SEED = 0
@@ -45,7 +45,7 @@ class Calibration(NamedTuple):
 
     temperature: float
     rule_weight: float
-    trust: float
+    security_precision: float
 
 
 def learn(rows: Sequence[Example]) -> bytes:
@@ -103,7 +103,7 @@ def logits(model: LinearModel, texts: Sequence[str]) -> Array:
     rows = {int(key): row for row, key in enumerate(model.keys)}
     known = CountVectorizer(analyzer=_keys, vocabulary=rows).transform(texts)
     words = CountVectorizer(analyzer=_words).fit(texts)
-    unknown = [column for word, column in words.vocabulary_.items() if key_of(word) not in rows]
+    unknown = [column for word, column in words.vocabulary_.items() if feature_hash(word) not in rows]
     counts = words.transform(texts)[:, unknown].tocsr().astype(float)
     counts.data = ((1 + np.log(counts.data)) * model.unknown_idf) ** 2
     return _unit(known, model.idf, np.asarray(counts.sum(1)).ravel()) @ model.weights + model.bias
@@ -120,7 +120,7 @@ def pack(model: LinearModel, calibration: Calibration) -> bytes:
         "features": len(model.keys),
         "figures": {},
         "rule_weight": calibration.rule_weight,
-        "trust": calibration.trust,
+        "security_precision": calibration.security_precision,
         "scales": [round(float(scale), 7) for scale in scales],
         "unknown_idf": model.unknown_idf,
     }
@@ -144,12 +144,12 @@ def _held_out(texts: Sequence[str], labels: Array) -> Array:
 
 
 def _keys(text: str) -> list[int]:
-    return [key_of(feature) for feature, _, _ in features_of(text)]
+    return [feature_hash(feature) for feature, _, _ in features_of(text)]
 
 
 def _security_precision(triggers: Array, labels: Array, names: list[str]) -> float:
     """Returns the precision of the security rules, smoothed."""
-    always = rules().always
+    always = load_rules().always_escalate
     if always not in names:
         return 0.5
     right = labels[triggers[:, names.index(always)] > 0] == always

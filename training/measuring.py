@@ -8,8 +8,8 @@ from sklearn.metrics import f1_score, precision_recall_fscore_support
 from sklearn.model_selection import StratifiedKFold
 
 from shared.triage.classifier import Model, unpack
-from shared.triage.rules import rules
-from shared.triage.verdict import Said, Verdict, judge
+from shared.triage.rules import load_rules
+from shared.triage.verdict import Message, Verdict, decide
 from training.learning import learn
 from training.rows import Example
 
@@ -41,7 +41,7 @@ def cross_validate(rows: Sequence[Example]) -> list[Verdict]:
 
 def decide_all(model: Model, rows: Sequence[Example]) -> list[Verdict]:
     """Returns the verdict of a model on every row."""
-    return [judge([Said("customer", row.text)], rules(), model) for row in rows]
+    return [decide([Message("customer", row.text)], load_rules(), model) for row in rows]
 
 
 def guess_by_keywords(text: str) -> str:

@@ -10,7 +10,7 @@ from shared.requests.companion import Chat
 from shared.requests.confirmations import confirm_feedback, confirm_ticket
 from shared.requests.conversations import Analysis, Transfer, decide_in_thread, triage_messages
 from shared.triage.verdict import Verdict
-from shared.triage.wishes import wish_of
+from shared.triage.wishes import find_wish
 
 ESCALATION_OFFER = "This sounds like something for a person. Shall I pass our conversation on to our team?"
 COMPANION_HELP = (
@@ -33,7 +33,7 @@ async def analyze(call: Call) -> Answer:
 
 async def answer_companion(call: Call) -> Answer:
     chat = call.body(Chat)
-    wish = wish_of(chat.message)
+    wish = find_wish(chat.message)
     return await _file(call, chat, wish) if wish else await _advise(chat)
 
 
@@ -53,7 +53,10 @@ async def _advise(chat: Chat) -> Answer:
 
 
 def _describe(verdict: Verdict) -> dict[str, Any]:
-    return verdict._asdict() | {"reasons": [reason._asdict() for reason in verdict.reasons]}
+    return verdict._asdict() | {
+        "candidates": [candidate._asdict() for candidate in verdict.candidates],
+        "reasons": [reason._asdict() for reason in verdict.reasons],
+    }
 
 
 ai_escalation = endpoint(

@@ -1,4 +1,6 @@
-"""A linear model over words and pairs of neighbours, learned by `make train`, in triage.model.
+"""Classifies a text with a linear model over words and pairs of neighbours.
+
+`make train` writes the model, triage.model.
 
 The file: a line of JSON (see Model), then for each of n features, little-endian, its key (uint32, the CRC-32 of its text,
 ascending), then for each its idf (uint8, in steps of IDF_STEP), then for each its weights (int8 per category, in steps of the
@@ -17,30 +19,30 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from shared.triage.tokens import Word, is_stop, words_of
+from shared.triage.tokens import Token, is_punctuation, tokenize
 
 FILE = Path(__file__).with_name("triage.model")
 IDF_STEP = 1 / 16
-# The beginning says what it is about, and the work is bounded.
-LONGEST_TEXT = 1_000
+# Bounds the work; the subject stands at the beginning.
+MAX_CLASSIFIED_CHARS = 1_000
 
 
 class Model(NamedTuple):
     categories: tuple[str, ...]
     bias: Sequence[float]  # per category, as the weights after calibration
     scales: Sequence[float]  # per category
-    unknown_idf: float  # what a word that it never saw counts in the length
-    rule_weight: float  # what a trigger of the rules adds to its category
+    unknown_idf: float  # idf of a word without a feature, which counts in the length
+    rule_weight: float  # what a trigger adds to its category
     abstain: float  # below this confidence there is no category
-    trust: float  # how often the words of security are right
-    figures: dict[str, Any]  # how it was measured
+    security_precision: float  # precision of the triggers of security
+    figures: dict[str, Any]  # its measurements
     keys: "array[int]"
     idf: bytes
     weights: "array[int]"
 
 
 class Feature(NamedTuple):
-    """One that the model knows, with where it stands and what it adds to each category."""
+    """Holds the place of a known feature and what it adds to each category."""
 
     start: int
     end: int
@@ -48,11 +50,13 @@ class Feature(NamedTuple):
 
 
 @cache
-def model() -> Model:
+def load_model() -> Model:
+    """Reads the shipped model, once."""
     return unpack(FILE.read_bytes())
 
 
 def unpack(file: bytes) -> Model:
+    """Parses the file of a model."""
     line, _, rest = file.partition(b"\n")
     header = json.loads(line)
     count = header.pop("features")
@@ -66,47 +70,47 @@ def unpack(file: bytes) -> Model:
 
 
 def features_of(text: str) -> Iterator[tuple[str, int, int]]:
-    """Words, and pairs of neighbours with the ends of the text as words of their own: (feature, start, end)."""
-    words = [word for word in words_of(text[:LONGEST_TEXT]) if not is_stop(word.text)]
+    """Yields words and pairs of neighbours, the text's ends as empty words: (feature, start, end)."""
+    words = [word for word in tokenize(text[:MAX_CLASSIFIED_CHARS]) if not is_punctuation(word.text)]
     yield from words
-    edge = Word("", 0, 0)
+    edge = Token("", 0, 0)
     for left, right in zip([edge, *words], [*words, edge], strict=True):
         yield f"{left.text} {right.text}", left.start if left.text else right.start, right.end or left.end
 
 
-def key_of(feature: str) -> int:
+def feature_hash(feature: str) -> int:
     return zlib.crc32(feature.encode("utf-8", "surrogatepass"))
 
 
-def row_of(known: Model, feature: str) -> int | None:
-    """Its row, or None if it was never seen."""
-    key = key_of(feature)
-    row = bisect_left(known.keys, key)
-    return row if row < len(known.keys) and known.keys[row] == key else None
+def feature_index(model: Model, feature: str) -> int | None:
+    """Returns the row of a feature, or None if the model has none."""
+    key = feature_hash(feature)
+    row = bisect_left(model.keys, key)
+    return row if row < len(model.keys) and model.keys[row] == key else None
 
 
-def read(known: Model, text: str) -> list[Feature]:
-    """The features of a text of unit length, as the model was trained: sublinear counts times idf.
+def featurize(model: Model, text: str) -> list[Feature]:
+    """Returns the known features of a text, scaled to unit length: sublinear counts times idf.
 
-    None where most words are strange: another language, or nothing that it learned about.
+    Returns none if the model knows less than half of the words: another language, or another subject.
     """
-    found = list(features_of(text))
-    counts = Counter(feature for feature, _, _ in found)
-    places = {feature: (start, end) for feature, start, end in reversed(found)}
-    squares, rows, familiar = 0.0, [], 0
+    features = list(features_of(text))
+    counts = Counter(feature for feature, _, _ in features)
+    places = {feature: (start, end) for feature, start, end in reversed(features)}
+    squares, rows, known_words = 0.0, [], 0
     for feature, count in counts.items():
-        row = row_of(known, feature)
+        row = feature_index(model, feature)
         if row is not None:
-            familiar += 1 if " " not in feature else 0
-            value = (1 + math.log(count)) * known.idf[row] * IDF_STEP
+            known_words += 1 if " " not in feature else 0
+            value = (1 + math.log(count)) * model.idf[row] * IDF_STEP
             rows.append((row, value, places[feature]))
         else:
-            # The stranger a text is, the less its familiar words say; pairs are strange too often to count.
-            value = 0 if " " in feature else (1 + math.log(count)) * known.unknown_idf
+            # Unknown words lengthen the vector, and so weaken the known ones. Most pairs are unknown: not counted.
+            value = 0 if " " in feature else (1 + math.log(count)) * model.unknown_idf
         squares += value * value
-    if familiar * 2 < sum(" " not in feature for feature in counts):
+    if known_words * 2 < sum(" " not in feature for feature in counts):
         return []
-    width = len(known.categories)
+    width = len(model.categories)
     length = math.sqrt(squares) or 1.0
     return [
         Feature(
@@ -115,7 +119,7 @@ def read(known: Model, text: str) -> list[Feature]:
             [
                 weight * scale * value / length
                 for weight, scale in zip(
-                    known.weights[row * width : (row + 1) * width], known.scales, strict=True
+                    model.weights[row * width : (row + 1) * width], model.scales, strict=True
                 )
             ],
         )
@@ -124,7 +128,8 @@ def read(known: Model, text: str) -> list[Feature]:
 
 
 def probabilities(logits: Sequence[float]) -> list[float]:
+    """Returns the softmax of logits."""
     highest = max(logits)
     exponentials = [math.exp(logit - highest) for logit in logits]
     total = sum(exponentials)
-    return [each / total for each in exponentials]
+    return [value / total for value in exponentials]
