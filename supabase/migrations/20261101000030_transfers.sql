@@ -16,7 +16,7 @@ comment on table desk_private.transfers is
 
 -- The functions accept bodies of the same size: 500 messages and 256 Ki characters.
 create function desk_private.transcript_problems(transcript jsonb) returns jsonb
-language plpgsql immutable set search_path = '' as $$
+language plpgsql stable set search_path = '' as $$
 begin
   if jsonb_typeof(transcript) is distinct from 'array'
     or jsonb_array_length(transcript) not between 1 and 500 then
@@ -32,7 +32,10 @@ begin
       desk_private.choice_problem(
         'transcript.' || place - 1 || '.author', entry ->> 'author', '{customer,ai}')
       || desk_private.text_problem(
-        'transcript.' || place - 1 || '.body', entry ->> 'body', 20000)) as problem
+        'transcript.' || place - 1 || '.body',
+        case when jsonb_typeof(entry -> 'body') = 'string' then entry ->> 'body' end, 20000)
+      || desk_private.moment_problem(
+        'transcript.' || place - 1 || '.said_at', entry ->> 'said_at')) as problem
   );
 end
 $$;
