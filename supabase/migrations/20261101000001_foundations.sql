@@ -41,6 +41,20 @@ begin
 end
 $$;
 
+-- A refusal whose detail holds what people wrote. PostgreSQL logs the detail of every error, so this
+-- one is the function's result, and PostgREST answers with its status. Nothing may be written before.
+create function desk_private.refusal(
+  status integer, state text, message text, detail jsonb
+) returns jsonb
+language plpgsql set search_path = '' as $$
+begin
+  perform set_config('response.status', refusal.status::text, true);
+  return jsonb_build_object(
+    'code', refusal.state, 'message', refusal.message, 'details', refusal.detail::text,
+    'hint', null);
+end
+$$;
+
 create function desk_private.fail_fields(problems jsonb) returns void
 language plpgsql set search_path = '' as $$
 begin

@@ -76,9 +76,9 @@ begin
     perform desk_private.fail('SD403', 'This ticket belongs to another branch.');
   end if;
   if t.version <> expected_version then
-    perform desk_private.fail(
-      'SD092', format(
-        'The ticket has changed: its version is %s, not %s.', t.version, expected_version),
+    return desk_private.refusal(
+      409, 'SD092',
+      format('The ticket has changed: its version is %s, not %s.', t.version, expected_version),
       jsonb_build_object('current', desk_private.updated_ticket_json(t, '{}')));
   end if;
   perform set_config('supadesk.actor', 'agent', true),

@@ -178,7 +178,8 @@ $$;
 
 revoke execute on all functions in schema desk_private from public;
 grant execute on function
-  desk_private.list_problems, desk_private.list_size_problems, desk_private.visible_condition, desk_private.ticket_condition,
+  desk_private.list_problems, desk_private.list_size_problems, desk_private.visible_condition,
+    desk_private.ticket_condition,
     desk_private.one_of,
   desk_private.context_condition, desk_private.list_page, desk_private.cursor_moment,
     desk_private.after_cursor,

@@ -25,6 +25,7 @@ PARTNER = {"integration": "shop", "customer": "<customer>"}
 NEWS = Jsonb([{"issue_id": str(uuid4()), "updated_at": "2026-11-01T00:00:00Z"}])
 CALLS: dict[str, Arguments] = {
     "add_message": {"ticket": "<ticket>", "body": "b"},
+    "begin_analysis": {},
     "begin_linear_poll": {},
     "claim_linear": {},
     "claim_mail": {},
