@@ -167,8 +167,10 @@ class TicketDetail(Success, TicketSummary):
     sla: dict[str, Any] | None
     linear: LinearIssue
     messages: list[TicketMessage]
+    messages_before: UUID | None
     attachments: list[dict[str, Any]]
     timeline: list[TimelineEvent]
+    timeline_before: int | None
     escalations: list[dict[str, Any]]
     metrics: dict[str, Any]
 

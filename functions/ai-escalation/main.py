@@ -28,13 +28,15 @@ async def transfer(call: Call) -> Answer:
 
 
 async def analyze(call: Call) -> Answer:
-    return _describe(await decide_in_thread(triage_messages(call.body(Analysis).messages)))
+    messages = call.body(Analysis).messages
+    await call.rpc("begin_analysis", {})
+    return _describe(await decide_in_thread(triage_messages(messages)))
 
 
 async def answer_companion(call: Call) -> Answer:
     chat = call.body(Chat)
     wish = find_wish(chat.message)
-    return await _file(call, chat, wish) if wish else await _advise(chat)
+    return await _file(call, chat, wish) if wish else await _advise(call, chat)
 
 
 async def _file(call: Call, chat: Chat, wish: str) -> Answer:
@@ -46,7 +48,8 @@ async def _file(call: Call, chat: Chat, wish: str) -> Answer:
     return {"filed": "feedback", "category": wish} | confirm_feedback(from_json(stored))
 
 
-async def _advise(chat: Chat) -> Answer:
+async def _advise(call: Call, chat: Chat) -> Answer:
+    await call.rpc("begin_analysis", {})
     verdict = await decide_in_thread(chat.conversation)
     message = f"{ESCALATION_OFFER} {COMPANION_HELP}" if verdict.escalate else COMPANION_HELP
     return {"filed": None, "message": message, "triage": _describe(verdict)}

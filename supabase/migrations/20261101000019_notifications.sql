@@ -17,6 +17,8 @@ create table desk.notifications (
 );
 
 create index notifications_user on desk.notifications (user_id, created_at desc, id desc);
+create index notifications_unread on desk.notifications (user_id, created_at desc, id desc)
+  where read_at is null;
 create index notifications_ticket on desk.notifications (ticket_id);
 create index notifications_mail_due on desk.notifications (user_id, created_at) where mail_due;
 create index notifications_read on desk.notifications (read_at) where read_at is not null;
@@ -46,17 +48,32 @@ exception when insufficient_privilege then
 end
 $$;
 
+-- Without ids a batch of the newest is marked: 200,000 at once would outlast the statement timeout.
 create function desk_private.read_notifications(ids uuid[]) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   me uuid := desk_private.require_caller();
+  batch constant integer := 5000;
   marked integer;
 begin
+  if cardinality(ids) > 1000 then
+    perform desk_private.fail_fields(desk_private.problem('ids', 'must have at most 1000 entries'));
+  end if;
+  perform desk_private.spend_quota(me::text, 'notifications');
+  if ids is null then
+    ids := array(
+      select n.id from desk.notifications n where n.user_id = me and n.read_at is null
+      order by n.created_at desc, n.id desc
+      limit batch);
+  end if;
   update desk.notifications n
   set read_at = now(), mail_due = false
-  where n.user_id = me and n.read_at is null and (ids is null or n.id = any (ids));
+  where n.id = any (ids) and n.user_id = me and n.read_at is null;
   get diagnostics marked = row_count;
-  return jsonb_build_object('read', marked);
+  return jsonb_build_object('read', marked) || case
+    when cardinality(ids) = batch then jsonb_build_object('more', exists (
+      select from desk.notifications n where n.user_id = me and n.read_at is null))
+    else '{}' end;
 end
 $$;
 
@@ -65,7 +82,8 @@ language sql security invoker set search_path = ''
 as $$ select desk_private.read_notifications(ids) $$;
 
 comment on function desk.read_notifications is
-  'Marks the caller''s notifications read, all of them when no ids are given.';
+  'Marks the caller''s notifications read: {read, more}. Without ids the newest 5,000; `more` if '
+  'others are left.';
 
 -- News for staff, before fan-out.
 create table desk_private.staff_news (

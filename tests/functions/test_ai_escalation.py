@@ -16,7 +16,7 @@ from local.people import PROFILE, Client, NewPerson, Person, RunningStack
 from shared.triage.wishes import WISHES, find_wish
 from tests.assertions import assert_problem
 from tests.mailbox import Mailbox, bodies
-from tests.payloads import detail
+from tests.payloads import detail, every_message
 
 Body = dict[str, Any]
 
@@ -441,7 +441,7 @@ class TestStraightOnTheStore:
         transcript = [{"author": "ai", "body": f"{n} {'word ' * 80}end"} for n in range(500)]
         response = file_on_the_store(rest(customer), transcript=transcript)
         assert response.status_code == 200, response.text
-        kept = detail(api(customer), response.json()["ticket_number"])["messages"]
+        kept = every_message(api(customer), response.json()["ticket_number"])
         assert [message["body"] for message in kept] == [message["body"] for message in transcript]
 
 
