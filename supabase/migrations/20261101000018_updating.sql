@@ -71,10 +71,7 @@ declare
   updated desk.support_tickets;
 begin
   t := desk_private.require_ticket(ref, for_change => true);
-  -- An agent may be a customer too: a ticket of another branch is visible but read-only.
-  if desk_private.role_on(t) is distinct from 'agent' then
-    perform desk_private.fail('SD403', 'This ticket belongs to another branch.');
-  end if;
+  perform desk_private.require_agent_on(t);
   if t.version <> expected_version then
     return desk_private.refusal(
       409, 'SD092',
@@ -185,6 +182,7 @@ declare
 begin
   perform desk_private.require_admin();
   t := desk_private.require_ticket(ref, for_change => true);
+  perform desk_private.require_agent_on(t);
   update desk.support_tickets s set deleted_at = now(), version = s.version + 1 where s.id = t.id
   returning s.* into t;
   return jsonb_build_object(
