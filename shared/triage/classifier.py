@@ -1,10 +1,10 @@
-"""Classifies a text with a linear model over words and pairs of neighbours.
+"""Classifies a text with a linear model over words, their characters, and pairs of neighbours.
 
-`make train` writes the model, triage.model.
+Features are hashed into the rows of a table. A text is the sum of its rows over the square root of their number; a matrix turns
+that into intents, and the chances of intents add up to those of categories. `make train` writes the model, triage.model.
 
-The file: a line of JSON (see Model), then for each of n features, little-endian, its key (uint32, the CRC-32 of its text,
-ascending), then for each its idf (uint8, in steps of IDF_STEP), then for each its weights (int8 per category, in steps of the
-category's `scales`).
+The file: a line of JSON (see Model), then the CRC-32 of every known word (uint32, ascending), then the table (int8, `buckets` rows
+of `width`), then the matrix (float32, a row of `width` for each intent). Numbers are little-endian.
 """
 
 import json
@@ -13,40 +13,40 @@ import sys
 import zlib
 from array import array
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
+from operator import add, mul
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from shared.triage.tokens import Token, is_punctuation, tokenize
+from shared.triage.tokens import is_punctuation, tokenize
 
 FILE = Path(__file__).with_name("triage.model")
-IDF_STEP = 1 / 16
 # Bounds the work; the subject stands at the beginning.
 MAX_CLASSIFIED_CHARS = 1_000
+MAX_WORD_CHARS = 24
+SPELLING_LENGTHS = (2, 3, 4, 5)
 
 
 class Model(NamedTuple):
     categories: tuple[str, ...]
-    bias: Sequence[float]  # per category, as the weights after calibration
-    scales: Sequence[float]  # per category
-    unknown_idf: float  # idf of a word without a feature, which counts in the length
-    rule_weight: float  # what a trigger adds to its category
+    intents: Sequence[int]  # the category of each
+    bias: Sequence[float]  # per intent
+    width: int
     abstain: float  # below this confidence there is no category
     security_precision: float  # precision of the triggers of security
     figures: dict[str, Any]  # its measurements
-    keys: "array[int]"
-    idf: bytes
-    weights: "array[int]"
+    words: "array[int]"
+    table: "array[int]"
+    matrix: Sequence[Sequence[float]]  # per intent
 
 
 class Feature(NamedTuple):
-    """Holds the place of a known feature and what it adds to each category."""
+    """Holds the place of a word and its part of the text's vector."""
 
     start: int
     end: int
-    adds: list[float]
+    vector: list[float]
 
 
 @cache
@@ -59,72 +59,95 @@ def unpack(file: bytes) -> Model:
     """Parses the file of a model."""
     line, _, rest = file.partition(b"\n")
     header = json.loads(line)
-    count = header.pop("features")
-    keys, weights = array("I"), array("b")
-    keys.frombytes(rest[: 4 * count])
+    count, size = 4 * header.pop("words"), header.pop("buckets") * header["width"]
+    words, table, numbers = array("I"), array("b"), array("f")
+    words.frombytes(rest[:count])
+    table.frombytes(rest[count : count + size])
+    numbers.frombytes(rest[count + size :])
     if sys.byteorder == "big":
-        keys.byteswap()
-    weights.frombytes(rest[5 * count :])
+        words.byteswap()
+        numbers.byteswap()
+    width = header["width"]
+    matrix = [list(numbers[at : at + width]) for at in range(0, len(numbers), width)]
     header["categories"] = tuple(header["categories"])
-    return Model(**header, keys=keys, idf=rest[4 * count : 5 * count], weights=weights)
+    return Model(**header, words=words, table=table, matrix=matrix)
 
 
-def features_of(text: str) -> Iterator[tuple[str, int, int]]:
-    """Yields words and pairs of neighbours, the text's ends as empty words: (feature, start, end)."""
-    words = [word for word in tokenize(text[:MAX_CLASSIFIED_CHARS]) if not is_punctuation(word.text)]
-    yield from words
-    edge = Token("", 0, 0)
-    for left, right in zip([edge, *words], [*words, edge], strict=True):
-        yield f"{left.text} {right.text}", left.start if left.text else right.start, right.end or left.end
+def features_of(text: str) -> Iterator[tuple[int, int, list[str]]]:
+    """Yields (start, end, features) of each word: itself, its spelling, and the pair with the word before.
+
+    The ends of the text count as empty words.
+    """
+    words = [token for token in tokenize(text[:MAX_CLASSIFIED_CHARS]) if not is_punctuation(token.text)]
+    before = ""
+    for place, token in enumerate(words):
+        pairs = [f"{before} {token.text}"]
+        if place == len(words) - 1:
+            pairs.append(f"{token.text} ")
+        yield token.start, token.end, [token.text, *_spelling(token.text), *pairs]
+        before = token.text
+
+
+def _spelling(word: str) -> list[str]:
+    """Returns the character n-grams of a word between its edges."""
+    edged = f"<{word[:MAX_WORD_CHARS]}>"
+    return [
+        "#" + edged[at : at + length]
+        for length in SPELLING_LENGTHS
+        if length < len(edged)
+        for at in range(len(edged) - length + 1)
+    ]
 
 
 def feature_hash(feature: str) -> int:
     return zlib.crc32(feature.encode("utf-8", "surrogatepass"))
 
 
-def feature_index(model: Model, feature: str) -> int | None:
-    """Returns the row of a feature, or None if the model has none."""
-    key = feature_hash(feature)
-    row = bisect_left(model.keys, key)
-    return row if row < len(model.keys) and model.keys[row] == key else None
+def is_known(model: Model, word: str) -> bool:
+    """Returns true for a word of the training rows."""
+    key = feature_hash(word)
+    place = bisect_left(model.words, key)
+    return place < len(model.words) and model.words[place] == key
 
 
 def featurize(model: Model, text: str) -> list[Feature]:
-    """Returns the known features of a text, scaled to unit length: sublinear counts times idf.
+    """Returns the words of a text with their parts of its vector.
 
     Returns none if the model knows less than half of the words: another language, or another subject.
     """
-    features = list(features_of(text))
-    counts = Counter(feature for feature, _, _ in features)
-    places = {feature: (start, end) for feature, start, end in reversed(features)}
-    squares, rows, known_words = 0.0, [], 0
-    for feature, count in counts.items():
-        row = feature_index(model, feature)
-        if row is not None:
-            known_words += 1 if " " not in feature else 0
-            value = (1 + math.log(count)) * model.idf[row] * IDF_STEP
-            rows.append((row, value, places[feature]))
-        else:
-            # Unknown words lengthen the vector, and so weaken the known ones. Most pairs are unknown: not counted.
-            value = 0 if " " in feature else (1 + math.log(count)) * model.unknown_idf
-        squares += value * value
-    if known_words * 2 < sum(" " not in feature for feature in counts):
+    words = list(features_of(text))
+    distinct = {features[0] for _, _, features in words}
+    if 2 * sum(is_known(model, word) for word in distinct) < len(distinct):
         return []
-    width = len(model.categories)
-    length = math.sqrt(squares) or 1.0
-    return [
-        Feature(
-            start,
-            end,
-            [
-                weight * scale * value / length
-                for weight, scale in zip(
-                    model.weights[row * width : (row + 1) * width], model.scales, strict=True
-                )
-            ],
-        )
-        for row, value, (start, end) in rows
-    ]
+    length = math.sqrt(sum(len(features) for _, _, features in words)) or 1.0
+    width, table = model.width, model.table
+    buckets = len(table) // width
+    parts = []
+    for start, end, features in words:
+        places = [feature_hash(feature) % buckets * width for feature in features]
+        rows = [table[place : place + width] for place in places]
+        parts.append(Feature(start, end, [total / length for total in map(sum, zip(*rows, strict=True))]))
+    return parts
+
+
+def chances_of(model: Model, vector: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Returns the chances of categories, and of intents."""
+    logits = [bias + sum(map(mul, vector, row)) for bias, row in zip(model.bias, model.matrix, strict=True)]
+    intents = probabilities(logits)
+    categories = [0.0] * len(model.categories)
+    for category, chance in zip(model.intents, intents, strict=True):
+        categories[category] += chance
+    return categories, intents
+
+
+def direction_of(model: Model, category: int, intents: Sequence[float]) -> list[float]:
+    """Returns the direction that raises a category's chance most: its likely intents against the others."""
+    own = sum(chance for name, chance in zip(model.intents, intents, strict=True) if name == category)
+    direction = [0.0] * model.width
+    for name, chance, row in zip(model.intents, intents, model.matrix, strict=True):
+        factor = chance / max(own, 1e-9) if name == category else -chance / max(1 - own, 1e-9)
+        direction = list(map(add, direction, [factor * value for value in row]))
+    return direction
 
 
 def probabilities(logits: Sequence[float]) -> list[float]:

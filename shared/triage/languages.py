@@ -1,5 +1,6 @@
 """Detects the language of a text by its stop words and triggers."""
 
+import re
 import tomllib
 from functools import cache
 
@@ -16,6 +17,8 @@ PLAIN_SHARE = 0.6
 MIN_SCORE = 0.34
 # A text of this many words, none of which any language has, is in an unknown one.
 MIN_UNKNOWN_WORDS = 3
+# Latin letters that no language with triggers has, apart from French ligatures.
+_FOREIGN_LETTER = re.compile("[\u0100-\u0151\u0154-\u0177\u0179-\u024f]")
 _LAST_LATIN = "\u024f"
 
 
@@ -28,14 +31,17 @@ def detect(text: str) -> str | None:
         return None
     if len(words) > 2 and _share(words) >= PLAIN_SHARE:
         return DEFAULT_LANGUAGE
-    languages = _languages()
+    languages, neutral = _languages(), _other_words()["neutral"]
     scores: dict[str, float] = {}
     for word in words:
+        if word in neutral:
+            continue
         speakers = languages.get(word, ())
         for code in speakers:
             scores[code] = scores.get(code, 0) + 1 / len(speakers)
     if not scores:
-        return UNKNOWN if len(words) >= MIN_UNKNOWN_WORDS else None
+        is_unknown = len(words) >= MIN_UNKNOWN_WORDS or bool(_FOREIGN_LETTER.search(text))
+        return UNKNOWN if is_unknown else None
     # On a tie the languages with triggers come first, in their order.
     best = max(scores, key=lambda code: (round(scores[code], 6), -_order(code)))
     if scores[best] < MIN_SCORE:
@@ -74,13 +80,22 @@ def _order(code: str) -> int:
 
 
 @cache
+def _other_words() -> dict[str, frozenset[str]]:
+    """Returns the words of others.toml by language, and the neutral ones."""
+    return {
+        code: frozenset(normalize(word) for word in words.split())
+        for code, words in tomllib.loads(OTHERS.read_text()).items()
+    }
+
+
+@cache
 def _languages() -> dict[str, tuple[str, ...]]:
     """Returns the languages of every word."""
     languages: dict[str, list[str]] = {}
     for code in language_codes():
         for word in load_language(code).words:
             languages.setdefault(word, []).append(code)
-    for code, words in tomllib.loads(OTHERS.read_text()).items():
-        for word in dict.fromkeys(normalize(word) for word in words.split()):
+    for code, words in _other_words().items():
+        for word in words:
             languages.setdefault(word, []).append(code)
     return {word: tuple(codes) for word, codes in languages.items()}

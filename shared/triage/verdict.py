@@ -5,16 +5,18 @@ The triggers decide first. The classifier decides between triggers, or without o
 
 from collections import defaultdict
 from collections.abc import Sequence
+from operator import mul
 from typing import NamedTuple
 
 from shared.choices import PRIORITIES
 from shared.triage.classifier import (
     MAX_CLASSIFIED_CHARS,
     Model,
-    feature_index,
+    chances_of,
+    direction_of,
     featurize,
+    is_known,
     load_model,
-    probabilities,
 )
 from shared.triage.languages import UNKNOWN, detect
 from shared.triage.rules import (
@@ -28,7 +30,7 @@ from shared.triage.rules import (
     load_rules,
     scan,
 )
-from shared.triage.tokens import is_punctuation, tokenize
+from shared.triage.tokens import is_punctuation, normalize, tokenize
 
 # Bounds of the work: the customer's latest messages, the beginning of each, and their sum.
 MAX_MESSAGES = 200
@@ -147,6 +149,16 @@ def decide(conversation: Sequence[Message], rules: Rules, model: Model) -> Verdi
     )
 
 
+def classify(text: str, model: Model) -> tuple[Candidate, ...]:
+    """Returns the categories of one message in the order of the classifier's confidence, without rules."""
+    vectors = [feature.vector for feature in featurize(model, text)]
+    if not vectors:
+        return ()
+    chances, _ = chances_of(model, [sum(column) for column in zip(*vectors, strict=True)])
+    ordered = sorted(zip(model.categories, chances, strict=True), key=lambda pair: -pair[1])
+    return tuple(Candidate(name, round(chance, 4)) for name, chance in ordered)
+
+
 def _latest(conversation: Sequence[Message]) -> list[tuple[int, str]]:
     """Returns the customer's messages within the bounds, the latest first."""
     latest, room = [], MAX_TOTAL_CHARS
@@ -178,12 +190,8 @@ def _find(conversation: Sequence[Message], rules: Rules, model: Model) -> _Findi
     for trigger in triggers:
         scores[trigger.match.points_to] += trigger.weight
     parts = _classified_parts(texts, resolved_at, model)
-    evidence = _evidence(parts, model)
-    logits = [bias + sum(adds[place] for _, adds in evidence) for place, bias in enumerate(model.bias)]
-    chances = dict(zip(model.categories, probabilities(logits), strict=True)) if evidence else {}
-    return _Findings(
-        triggers, _strongest(evidence, chances), scores, chances, language, _knows_enough(parts, model)
-    )
+    chances, reasons = _classify(parts, model)
+    return _Findings(triggers, reasons, scores, chances, language, _knows_enough(parts, model))
 
 
 def _texts(conversation: Sequence[Message]) -> tuple[list[_Text], str | None]:
@@ -228,7 +236,7 @@ def _classified_parts(texts: Sequence[_Text], resolved_at: tuple[int, int], mode
         text = _without(text, [match.clause for match in matches])
         text = _without(text, [(match.start, match.end) for match in matches if match.points_to in MARKERS])
         words = _content_words(text[begin:])
-        if any(feature_index(model, word) is not None for word in words):
+        if any(is_known(model, word) for word in words):
             # Small talk after a message takes no weight from it.
             parts.append(_Part(message, begin, text, RECENCY_DECAY ** len(parts), words))
     return parts
@@ -249,30 +257,29 @@ def _content_words(text: str) -> set[str]:
 
 def _knows_enough(parts: Sequence[_Part], model: Model) -> bool:
     words = {word for part in parts for word in part.content_words}
-    known = sum(feature_index(model, word) is not None for word in words)
+    known = sum(is_known(model, word) for word in words)
     return known >= MIN_KNOWN_WORDS and 2 * (len(words) - known) <= known
 
 
-def _evidence(parts: Sequence[_Part], model: Model) -> list[tuple[Reason, list[float]]]:
-    """Returns the known features of the parts, and what each adds to each category."""
-    evidence = []
-    for index, begin, text, weight, _ in parts:
-        for feature in featurize(model, text[begin:]):
-            words = text[begin + feature.start : begin + feature.end]
-            evidence.append((Reason(index, words, ""), [weight * value for value in feature.adds]))
-    return evidence
-
-
-def _strongest(evidence: Sequence[tuple[Reason, list[float]]], chances: dict[str, float]) -> list[Reason]:
-    """Returns the words with the greatest weight for the likeliest category."""
-    if not chances:
-        return []
-    place, category = max(enumerate(chances), key=lambda entry: chances[entry[1]])
-    best = sorted(
-        (entry for entry in evidence if entry[1][place] > 0),
-        key=lambda entry: (-entry[1][place], entry[0].message),
+def _classify(parts: Sequence[_Part], model: Model) -> tuple[dict[str, float], list[Reason]]:
+    """Returns the chances of categories, and the words that raise the likeliest most."""
+    words: list[tuple[Reason, list[float]]] = []
+    for index, begin, text, weight, content_words in parts:
+        for start, end, vector in featurize(model, text[begin:]):
+            quote = text[begin + start : begin + end]
+            reason = Reason(index, quote if normalize(quote) in content_words else "", "")
+            words.append((reason, [weight * value for value in vector]))
+    if not words:
+        return {}, []
+    chances, intents = chances_of(
+        model, [sum(column) for column in zip(*(vector for _, vector in words), strict=True)]
     )
-    return [reason._replace(points_to=category) for reason, _ in best[:MAX_CLASSIFIER_REASONS]]
+    place = max(range(len(chances)), key=chances.__getitem__)
+    direction = direction_of(model, place, intents)
+    strength = [(sum(map(mul, direction, vector)), reason) for reason, vector in words if reason.words]
+    strongest = sorted(strength, key=lambda entry: (-entry[0], entry[1].message))[:MAX_CLASSIFIER_REASONS]
+    reasons = [reason._replace(points_to=model.categories[place]) for value, reason in strongest if value > 0]
+    return dict(zip(model.categories, chances, strict=True)), list(dict.fromkeys(reasons))
 
 
 def _category(findings: _Findings, rules: Rules, model: Model) -> str | None:
@@ -289,7 +296,7 @@ def _category(findings: _Findings, rules: Rules, model: Model) -> str | None:
         return None
     likeliest = max(findings.chances, key=lambda name: findings.chances[name])
     threshold = rules.targets[likeliest].escalate_at if likeliest in rules.targets else model.abstain
-    sure_at = model.abstain if threshold == float("inf") else max(threshold, model.abstain)
+    sure_at = min(threshold, model.abstain)
     return likeliest if findings.chances[likeliest] >= sure_at else None
 
 
