@@ -44,7 +44,10 @@ begin
     from pg_rewrite r join pg_class c on c.oid = r.ev_class
     union all
     select 'pg_trigger'::regclass, g.oid, c.relnamespace
-    from pg_trigger g join pg_class c on c.oid = g.tgrelid where not g.tgisinternal
+    from pg_trigger g join pg_class c on c.oid = g.tgrelid
+    join pg_proc p on p.oid = g.tgfoid
+    -- The desk's own on auth.users go with the functions that they call.
+    where not g.tgisinternal and p.pronamespace not in (select oid from desk)
     union all
     select 'pg_policy'::regclass, p.oid, c.relnamespace
     from pg_policy p join pg_class c on c.oid = p.polrelid
