@@ -41,8 +41,9 @@ begin
 end
 $$;
 
--- A refusal whose detail holds what people wrote. PostgreSQL logs the detail of every error, so this
--- one is the function's result, and PostgREST answers with its status. Nothing may be written before.
+-- A refusal whose detail holds what people wrote. PostgreSQL logs the detail of every error, so
+-- this one is the function's result, and PostgREST answers with its status. Nothing may be written
+-- before.
 create function desk_private.refusal(
   status integer, state text, message text, detail jsonb
 ) returns jsonb

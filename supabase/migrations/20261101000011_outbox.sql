@@ -23,6 +23,10 @@ create table desk_private.outbox (
   settled_at timestamptz,
   last_error text,
   created_at timestamptz not null default now()
+)
+with (
+  -- Most rows change within minutes: a fifth of a large table is too long to wait.
+  autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05
 );
 
 create index outbox_claimable on desk_private.outbox (channel, available_at)
@@ -30,6 +34,7 @@ create index outbox_claimable on desk_private.outbox (channel, available_at)
 create index outbox_ordering_key on desk_private.outbox (ordering_key, id) where state = 'pending';
 create index outbox_ticket on desk_private.outbox (ticket_id);
 create index outbox_settled on desk_private.outbox (settled_at) where state = 'done';
+create index outbox_dead_settled on desk_private.outbox (settled_at) where state = 'dead';
 create index outbox_dead on desk_private.outbox (id) where state = 'dead';
 create index outbox_dead_ordering_key on desk_private.outbox (ordering_key, kind)
   where state = 'dead';

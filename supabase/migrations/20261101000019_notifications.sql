@@ -21,6 +21,7 @@ create index notifications_unread on desk.notifications (user_id, created_at des
   where read_at is null;
 create index notifications_ticket on desk.notifications (ticket_id);
 create index notifications_mail_due on desk.notifications (user_id, created_at) where mail_due;
+create index notifications_unseen on desk.notifications (created_at) where read_at is null;
 create index notifications_read on desk.notifications (read_at) where read_at is not null;
 
 alter table desk.notifications enable row level security;
@@ -94,6 +95,7 @@ create table desk_private.staff_news (
   created_at timestamptz not null default now()
 );
 
+create index staff_news_created on desk_private.staff_news (created_at);
 create index staff_news_ticket on desk_private.staff_news (ticket_id);
 
 -- Whether an agent receives the news of a ticket: the assigned agent, else all who could take it.

@@ -35,13 +35,16 @@ language sql stable security definer set search_path = '' as $$
   ) as m on true
 $$;
 
--- A digest of a person's unmailed notifications: counts per kind, and the fifty most important.
+-- A digest of a person's unmailed notifications, 5,000 at most: counts per kind, and the fifty most
+-- important.
 -- Building it marks them as mailed.
 create function desk_private.digest_mail(person uuid) returns jsonb
 language sql security definer set search_path = '' as $$
   with due as (
     update desk.notifications n set mail_due = false
-    where n.user_id = person and n.mail_due
+    where n.id in (
+      select due.id from desk.notifications due where due.user_id = person and due.mail_due
+      order by due.created_at limit 5000)
     returning n.kind, n.data, n.created_at, n.id
   ), numbered as (
     select due.*, row_number() over (order by array_position(
@@ -57,6 +60,15 @@ language sql security definer set search_path = '' as $$
     'items', (
       select coalesce(jsonb_agg(data || jsonb_build_object('kind', kind) order by place), '[]')
       from numbered where place <= 50))
+$$;
+
+-- What a digest had no room for goes into the next one.
+create function desk_private.enqueue_rest(person uuid) returns void
+language sql security definer set search_path = '' as $$
+  insert into desk_private.outbox (channel, kind, ordering_key, recipient, available_at)
+  select 'mail', 'digest', 'digest:' || person, person, now() + interval '1 minute'
+  where exists (select from desk.notifications n where n.user_id = person and n.mail_due)
+  on conflict do nothing
 $$;
 
 create function desk_private.mail_address(o desk_private.outbox) returns text
@@ -102,6 +114,9 @@ begin
   perform desk_private.fan_out_news();
   for o in select * from desk_private.claim_outbox('mail', batch, lease_seconds) order by id loop
     leased := desk_private.lease_row(o, desk_private.freeze_mail(o));
+    if o.kind = 'digest' then
+      perform desk_private.enqueue_rest(o.recipient);
+    end if;
     skipped := skipped + (leased is null)::integer;
     claimed := claimed || coalesce(leased, '[]');
   end loop;

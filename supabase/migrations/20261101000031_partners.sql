@@ -13,6 +13,8 @@ create table desk_private.partner_requests (
   primary key (integration, external_id)
 );
 
+create index partner_requests_created on desk_private.partner_requests (created_at);
+
 comment on table desk_private.partner_requests is 'The answer to each external_id.';
 
 -- Returns null for a new external_id, which is now claimed until the transaction ends. A concurrent

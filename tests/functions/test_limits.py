@@ -175,3 +175,28 @@ def test_a_stale_version_is_no_error_of_the_database(rest: Client, agent: Person
     answer = rest(agent).post("/rpc/update_ticket", json=arguments)
     assert (answer.status_code, answer.json()["code"]) == (409, "SD092")
     assert "subject" in answer.json()["details"]
+
+
+def test_a_digest_takes_a_batch_and_another_digest_the_rest(
+    agent: Person, api: Client, ticket: str, db: Connection
+) -> None:
+    db.execute(
+        "insert into desk.notifications (user_id, ticket_id, kind, mail_due) select %s, t.id, 'created', true "
+        "from desk.support_tickets t, generate_series(1, 5001) where t.ticket_number = %s",
+        [agent.id, ticket],
+    )
+    waiting = "select count(*) from desk.notifications where user_id = %s and mail_due"
+    with db.transaction(force_rollback=True):
+        db.execute("delete from desk_private.outbox where state = 'pending'")
+        db.execute("delete from desk_private.staff_news")
+        db.execute("select desk_private.enqueue_rest(%s)", [agent.id])
+        for left in (1, 0):
+            db.execute("update desk_private.outbox set available_at = now() where recipient = %s", [agent.id])
+            claimed = db.execute("select desk_private.claim_mail(100, 300)").fetchone()
+            assert claimed
+            assert [row["kind"] for row in claimed[0]["rows"]].count("digest") == 1
+            assert db.execute(waiting, [agent.id]).fetchone() == (left,)
+            db.execute(
+                "update desk_private.outbox set state = 'done' where recipient = %s and payload is not null",
+                [agent.id],
+            )
