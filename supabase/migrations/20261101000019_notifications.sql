@@ -179,6 +179,10 @@ begin
   insert into desk_private.staff_news (kind, ticket_id, actor_id)
     values ('created', new.id, desk_private.caller());
   return null;
+exception
+  when data_exception or integrity_constraint_violation or program_limit_exceeded then
+    perform desk_private.skip_by_product('notify_of_ticket', sqlstate);
+    return null;
 end
 $$;
 
@@ -198,6 +202,10 @@ begin
       values ('customer_replied', t.id, new.author_id);
   end if;
   return null;
+exception
+  when data_exception or integrity_constraint_violation or program_limit_exceeded then
+    perform desk_private.skip_by_product('notify_of_message', sqlstate);
+    return null;
 end
 $$;
 
@@ -230,6 +238,10 @@ begin
       new, 'status_changed', jsonb_build_object('status', new.status));
   end if;
   return null;
+exception
+  when data_exception or integrity_constraint_violation or program_limit_exceeded then
+    perform desk_private.skip_by_product('notify_of_change', sqlstate);
+    return null;
 end
 $$;
 
@@ -242,6 +254,10 @@ language plpgsql security definer set search_path = '' as $$
 begin
   perform desk_private.notify_agent(new.assigned_to, new, 'assigned');
   return null;
+exception
+  when data_exception or integrity_constraint_violation or program_limit_exceeded then
+    perform desk_private.skip_by_product('notify_of_assignment', sqlstate);
+    return null;
 end
 $$;
 
@@ -262,6 +278,10 @@ begin
       t, 'escalation_decided', jsonb_build_object('decision', new.status));
   end if;
   return null;
+exception
+  when data_exception or integrity_constraint_violation or program_limit_exceeded then
+    perform desk_private.skip_by_product('notify_of_escalation', sqlstate);
+    return null;
 end
 $$;
 

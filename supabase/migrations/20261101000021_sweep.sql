@@ -134,7 +134,6 @@ alter table desk_private.ticket_clocks set (
 insert into desk_private.settings (key, value) values
   ('unread_notification_days', '180'),
   ('staff_news_days', '30'),
-  ('partner_request_days', '400'),
   ('dead_letter_days', '90');
 
 create function desk_private.retention_start(name text) returns timestamptz
@@ -186,12 +185,6 @@ begin
       where old.created_at < (select desk_private.retention_start('staff_news_days'))
       limit batch for update skip locked)
     returning 1
-  ), asked as (
-    delete from desk_private.partner_requests p where (p.integration, p.external_id) in (
-      select old.integration, old.external_id from desk_private.partner_requests old
-      where old.created_at < (select desk_private.retention_start('partner_request_days'))
-      limit batch)
-    returning 1
   ), dead as (
     delete from desk_private.outbox b where b.id in (
       select old.id from desk_private.outbox old
@@ -208,7 +201,7 @@ begin
   select ((select count(*) from keys) + (select count(*) from spent) + (select count(*) from sent)
     + (select count(*) from seen) + (select count(*) from received)
     + (select count(*) from unseen) + (select count(*) from stale)
-    + (select count(*) from asked) + (select count(*) from dead))::integer
+    + (select count(*) from dead))::integer
   into total;
   return total;
 end

@@ -192,11 +192,24 @@ def test_a_digest_takes_a_batch_and_another_digest_the_rest(
         db.execute("select desk_private.enqueue_rest(%s)", [agent.id])
         for left in (1, 0):
             db.execute("update desk_private.outbox set available_at = now() where recipient = %s", [agent.id])
-            claimed = db.execute("select desk_private.claim_mail(100, 300)").fetchone()
-            assert claimed
-            assert [row["kind"] for row in claimed[0]["rows"]].count("digest") == 1
+            claimed: Any = db.execute("select desk_private.claim_mail(100, 300)").fetchone()
+            rows: Any = claimed[0]["rows"] if claimed else []
+            assert [row["kind"] for row in rows].count("digest") == 1
             assert db.execute(waiting, [agent.id]).fetchone() == (left,)
             db.execute(
                 "update desk_private.outbox set state = 'done' where recipient = %s and payload is not null",
                 [agent.id],
             )
+
+
+def test_a_partners_new_request_prunes_their_oldest(db: Connection) -> None:
+    with db.transaction(force_rollback=True):
+        for age in ("399 days", "401 days", "402 days"):
+            db.execute(
+                "insert into desk_private.partner_requests (integration, external_id, created_at) "
+                "values ('acme', %s, now() - %s::interval)",
+                [age, age],
+            )
+        db.execute("select desk_private.answered_partner('acme', 'new')")
+        left = "select external_id from desk_private.partner_requests where integration = 'acme' order by created_at"
+        assert db.execute(left).fetchall() == [("399 days",), ("new",)]

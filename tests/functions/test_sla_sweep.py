@@ -534,9 +534,6 @@ OLD_ROWS = {
     "news of staff": """
         insert into desk_private.staff_news (kind, ticket_id, created_at)
         select 'created', id, now() - %s::interval from desk.support_tickets where id = %s""",
-    "a partner's request": """
-        insert into desk_private.partner_requests (integration, external_id, created_at)
-        select 'acme', gen_random_uuid(), now() - %s::interval from desk.support_tickets where id = %s""",
 }
 
 
@@ -545,7 +542,6 @@ OLD_ROWS = {
     [
         ("an unread notification", "179 days", "181 days"),
         ("news of staff", "29 days", "31 days"),
-        ("a partner's request", "399 days", "401 days"),
     ],
 )
 def test_what_nobody_ever_read_is_pruned_too(
