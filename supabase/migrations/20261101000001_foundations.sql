@@ -56,6 +56,15 @@ begin
 end
 $$;
 
+-- A by-product must not fail the write it belongs to. Its trigger catches what values cause, and
+-- nothing that a retry of the whole may mend. The log names the trigger, and no words of people.
+create function desk_private.skip_by_product(name text, state text) returns void
+language plpgsql set search_path = '' as $$
+begin
+  raise warning 'left out: % failed with %', name, state;
+end
+$$;
+
 create function desk_private.fail_fields(problems jsonb) returns void
 language plpgsql set search_path = '' as $$
 begin

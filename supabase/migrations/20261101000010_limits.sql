@@ -27,6 +27,10 @@ create table desk_private.quotas (
   kind text not null references desk_private.quota_limits (kind) on delete cascade,
   used_at timestamptz[] not null,
   primary key (who, kind)
+)
+with (
+  -- Most rows change within minutes: a fifth of a large table is too long to wait.
+  autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05
 );
 
 create index quotas_kind on desk_private.quotas (kind);

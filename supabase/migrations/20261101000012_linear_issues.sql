@@ -13,6 +13,10 @@ create table desk_private.linear_issues (
   removed_at timestamptz
 );
 
+create index linear_issues_team on desk_private.linear_issues (team);
+create index linear_issues_known on desk_private.linear_issues (ticket_id)
+  where identifier is not null and removed_at is null;
+
 comment on table desk_private.linear_issues is
   'The issue of a ticket. Its identifier is null until Linear has created it.';
 comment on column desk_private.linear_issues.state_type is

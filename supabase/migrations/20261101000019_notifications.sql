@@ -21,6 +21,7 @@ create index notifications_unread on desk.notifications (user_id, created_at des
   where read_at is null;
 create index notifications_ticket on desk.notifications (ticket_id);
 create index notifications_mail_due on desk.notifications (user_id, created_at) where mail_due;
+create index notifications_unseen on desk.notifications (created_at) where read_at is null;
 create index notifications_read on desk.notifications (read_at) where read_at is not null;
 
 alter table desk.notifications enable row level security;
@@ -107,6 +108,7 @@ create table desk_private.staff_news (
   created_at timestamptz not null default now()
 );
 
+create index staff_news_created on desk_private.staff_news (created_at);
 create index staff_news_ticket on desk_private.staff_news (ticket_id);
 
 -- Active agents whose accounts live.
@@ -220,6 +222,10 @@ begin
   insert into desk_private.staff_news (kind, ticket_id, actor_id)
     values ('created', new.id, desk_private.caller());
   return null;
+exception
+  when data_exception or integrity_constraint_violation or program_limit_exceeded then
+    perform desk_private.skip_by_product('notify_of_ticket', sqlstate);
+    return null;
 end
 $$;
 
@@ -239,6 +245,10 @@ begin
       values ('customer_replied', t.id, new.author_id);
   end if;
   return null;
+exception
+  when data_exception or integrity_constraint_violation or program_limit_exceeded then
+    perform desk_private.skip_by_product('notify_of_message', sqlstate);
+    return null;
 end
 $$;
 
@@ -271,6 +281,10 @@ begin
       new, 'status_changed', jsonb_build_object('status', new.status));
   end if;
   return null;
+exception
+  when data_exception or integrity_constraint_violation or program_limit_exceeded then
+    perform desk_private.skip_by_product('notify_of_change', sqlstate);
+    return null;
 end
 $$;
 
@@ -283,6 +297,10 @@ language plpgsql security definer set search_path = '' as $$
 begin
   perform desk_private.notify_agent(new.assigned_to, new, 'assigned');
   return null;
+exception
+  when data_exception or integrity_constraint_violation or program_limit_exceeded then
+    perform desk_private.skip_by_product('notify_of_assignment', sqlstate);
+    return null;
 end
 $$;
 
@@ -303,6 +321,10 @@ begin
       t, 'escalation_decided', jsonb_build_object('decision', new.status));
   end if;
   return null;
+exception
+  when data_exception or integrity_constraint_violation or program_limit_exceeded then
+    perform desk_private.skip_by_product('notify_of_escalation', sqlstate);
+    return null;
 end
 $$;
 

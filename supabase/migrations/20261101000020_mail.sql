@@ -36,14 +36,17 @@ language sql stable security definer set search_path = '' as $$
   ) as m on true
 $$;
 
--- A digest of a person's unmailed notifications: counts per kind, and the fifty most important.
--- Building it marks them as mailed. Those of tickets that the person may not follow any more are
--- left out.
+-- A digest of a person's unmailed notifications, 5,000 at most: counts per kind, and the fifty most
+-- important. Building it marks them as mailed. Those of tickets that the person may not follow any
+-- more are left out.
 create function desk_private.digest_mail(person uuid) returns jsonb
 language sql security definer set search_path = '' as $$
   with taken as (
     update desk.notifications n set mail_due = false
-    where n.user_id = person and n.mail_due
+    where n.id in (
+      select waiting.id from desk.notifications waiting
+      where waiting.user_id = person and waiting.mail_due
+      order by waiting.created_at limit 5000)
     returning n.kind, n.data, n.created_at, n.id, n.ticket_id
   ), due as (
     select taken.* from taken
@@ -76,6 +79,15 @@ language sql stable security definer set search_path = '' as $$
       join desk_private.live_agents() a
         on a.user_id = o.recipient and desk_private.may_follow(t, a)
       where t.ticket_number = item ->> 'ticket_number' and t.deleted_at is null))
+$$;
+
+-- What a digest had no room for goes into the next one.
+create function desk_private.enqueue_rest(person uuid) returns void
+language sql security definer set search_path = '' as $$
+  insert into desk_private.outbox (channel, kind, ordering_key, recipient, available_at)
+  select 'mail', 'digest', 'digest:' || person, person, now() + interval '1 minute'
+  where exists (select from desk.notifications n where n.user_id = person and n.mail_due)
+  on conflict do nothing
 $$;
 
 create function desk_private.mail_address(o desk_private.outbox) returns text
@@ -125,6 +137,9 @@ begin
   perform desk_private.fan_out_news();
   for o in select * from desk_private.claim_outbox('mail', batch, lease_seconds) order by id loop
     leased := desk_private.lease_row(o, desk_private.freeze_mail(o));
+    if o.kind = 'digest' then
+      perform desk_private.enqueue_rest(o.recipient);
+    end if;
     skipped := skipped + (leased is null)::integer;
     claimed := claimed || coalesce(leased, '[]');
   end loop;

@@ -126,8 +126,31 @@ language sql security definer set search_path = '' as $$
   select count(*)::integer from applied
 $$;
 
+-- Most rows of clocks change again and again.
+alter table desk_private.ticket_clocks set (
+  autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05
+);
+
+insert into desk_private.settings (key, value) values
+  ('unread_notification_days', '180'),
+  ('staff_news_days', '30'),
+  ('dead_letter_days', '90');
+
+create function desk_private.retention_start(name text) returns timestamptz
+language plpgsql stable set search_path = '' as $$
+begin
+  return now() - make_interval(days => (desk_private.setting(name) #>> '{}')::integer);
+end
+$$;
+
+comment on function desk_private.retention_start is
+  'The time before which rows are pruned; `name` is a setting in days. Without one, none are.';
+
 create function desk_private.prune(batch integer) returns integer
-language sql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = '' as $$
+declare
+  total integer;
+begin
   with keys as (
     delete from desk_private.idempotency i where (i.caller, i.action, i.key) in (
       select old.caller, old.action, old.key from desk_private.idempotency old
@@ -149,6 +172,26 @@ language sql security definer set search_path = '' as $$
       select old.id from desk.notifications old where old.read_at < now() - interval '30 days'
       limit batch)
     returning 1
+  ), unseen as (
+    delete from desk.notifications n where n.id in (
+      select old.id from desk.notifications old
+      where old.read_at is null
+        and old.created_at < (select desk_private.retention_start('unread_notification_days'))
+      limit batch)
+    returning 1
+  ), stale as (
+    delete from desk_private.staff_news n where n.id in (
+      select old.id from desk_private.staff_news old
+      where old.created_at < (select desk_private.retention_start('staff_news_days'))
+      limit batch for update skip locked)
+    returning 1
+  ), dead as (
+    delete from desk_private.outbox b where b.id in (
+      select old.id from desk_private.outbox old
+      where old.state = 'dead'
+        and old.settled_at < (select desk_private.retention_start('dead_letter_days'))
+      limit batch)
+    returning 1
   ), received as (
     delete from desk_private.received_webhooks d where (d.source, d.delivery) in (
       select old.source, old.delivery from desk_private.received_webhooks old
@@ -156,7 +199,12 @@ language sql security definer set search_path = '' as $$
     returning 1
   )
   select ((select count(*) from keys) + (select count(*) from spent) + (select count(*) from sent)
-    + (select count(*) from seen) + (select count(*) from received))::integer
+    + (select count(*) from seen) + (select count(*) from received)
+    + (select count(*) from unseen) + (select count(*) from stale)
+    + (select count(*) from dead))::integer
+  into total;
+  return total;
+end
 $$;
 
 create function desk_private.sweep(batch integer) returns jsonb

@@ -42,13 +42,21 @@ $$;
 
 create index support_tickets_settled on desk.support_tickets ((coalesce(resolved_at, closed_at)))
   where coalesce(resolved_at, closed_at) is not null;
+create index support_tickets_unsettled on desk.support_tickets (created_at)
+  include (branch_id) where coalesce(resolved_at, closed_at) is null and deleted_at is null;
 create index ticket_ratings_created on desk.ticket_ratings (created_at);
 
 create function desk_private.backlog(at timestamptz, branch text) returns bigint
 language sql stable security definer set search_path = '' as $$
-  select count(*) from desk.support_tickets t
-  where t.created_at < at and coalesce(coalesce(t.resolved_at, t.closed_at) >= at, true)
-    and t.deleted_at is null and (branch is null or t.branch_id = branch)
+  select (
+    select count(*) from desk.support_tickets t
+    where t.created_at < at and coalesce(t.resolved_at, t.closed_at) is null
+      and t.deleted_at is null and (branch is null or t.branch_id = branch)
+  ) + (
+    select count(*) from desk.support_tickets t
+    where t.created_at < at and coalesce(t.resolved_at, t.closed_at) >= at
+      and t.deleted_at is null and (branch is null or t.branch_id = branch)
+  )
 $$;
 
 -- The numbers of a day without events, so that all days have the same shape.

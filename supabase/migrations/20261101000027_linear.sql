@@ -93,6 +93,10 @@ begin
     end if;
   end if;
   return null;
+exception
+  when data_exception or integrity_constraint_violation or program_limit_exceeded then
+    perform desk_private.skip_by_product('forward_ticket', sqlstate);
+    return null;
 end
 $$;
 
@@ -110,6 +114,10 @@ begin
       'comment', new.ticket_id, jsonb_build_object('message_id', new.id));
   end if;
   return null;
+exception
+  when data_exception or integrity_constraint_violation or program_limit_exceeded then
+    perform desk_private.skip_by_product('forward_message', sqlstate);
+    return null;
 end
 $$;
 
@@ -130,6 +138,10 @@ begin
     perform desk_private.enqueue_linear('state', new.id);
   end if;
   return null;
+exception
+  when data_exception or integrity_constraint_violation or program_limit_exceeded then
+    perform desk_private.skip_by_product('forward_status', sqlstate);
+    return null;
 end
 $$;
 

@@ -203,6 +203,21 @@ comment on function desk.receive_linear is
   'removed}, comments as {comment_id, issue_id, body, author_name}.';
 
 -- Takes the turn to poll Linear; `since` is null if another forwarder has it.
+-- The teams that have issues, one step of the index for each: a loose index scan.
+create function desk_private.linear_teams() returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  latest text := (select min(l.team) from desk_private.linear_issues l);
+  teams jsonb := '[]';
+begin
+  while latest is not null loop
+    teams := teams || to_jsonb(latest);
+    latest := (select min(l.team) from desk_private.linear_issues l where l.team > latest);
+  end loop;
+  return teams;
+end
+$$;
+
 create function desk_private.begin_linear_poll(every_seconds integer) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -217,9 +232,7 @@ begin
   returning s.known_until into since;
   return jsonb_build_object(
     'since', desk_private.wire_time(since), 'until', desk_private.wire_time(now()),
-    'teams', (
-      select coalesce(jsonb_agg(distinct l.team), '[]') from desk_private.linear_issues l
-      where since is not null));
+    'teams', case when since is null then '[]' else desk_private.linear_teams() end);
 end
 $$;
 

@@ -13,6 +13,10 @@ create table desk_private.partner_requests (
   primary key (integration, external_id)
 );
 
+create index partner_requests_created on desk_private.partner_requests (integration, created_at);
+
+insert into desk_private.settings (key, value) values ('partner_request_days', '400');
+
 comment on table desk_private.partner_requests is 'The answer to each external_id.';
 
 -- Returns null for a new external_id, which is now claimed until the transaction ends. A concurrent
@@ -31,6 +35,13 @@ begin
   on conflict on constraint partner_requests_pkey do nothing;
   if found then
     perform desk_private.spend_quota('integration:' || integration, 'webhook');
+    -- Each new request prunes a few old ones, so there is no more to prune than comes in.
+    delete from desk_private.partner_requests p
+    where p.integration = answered_partner.integration and p.external_id in (
+      select old.external_id from desk_private.partner_requests old
+      where old.integration = answered_partner.integration
+        and old.created_at < desk_private.retention_start('partner_request_days')
+      order by old.created_at limit 10);
     return null;
   end if;
   select p.answer into strict answer from desk_private.partner_requests p

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from deploy.migrate import Connection
-from local.people import Client, Person
+from local.people import Client, NewPerson, Person
 from tests.payloads import detail
 
 CONVERSATION = {"messages": [{"role": "user", "content": "How do I export a report?"}]}
@@ -175,3 +175,66 @@ def test_a_stale_version_is_no_error_of_the_database(rest: Client, agent: Person
     answer = rest(agent).post("/rpc/update_ticket", json=arguments)
     assert (answer.status_code, answer.json()["code"]) == (409, "SD092")
     assert "subject" in answer.json()["details"]
+
+
+def test_a_digest_takes_a_batch_and_another_digest_the_rest(
+    agent: Person, api: Client, ticket: str, db: Connection
+) -> None:
+    db.execute(
+        "insert into desk.notifications (user_id, ticket_id, kind, mail_due) select %s, t.id, 'created', true "
+        "from desk.support_tickets t, generate_series(1, 5001) where t.ticket_number = %s",
+        [agent.id, ticket],
+    )
+    waiting = "select count(*) from desk.notifications where user_id = %s and mail_due"
+    with db.transaction(force_rollback=True):
+        db.execute("delete from desk_private.outbox where state = 'pending'")
+        db.execute("delete from desk_private.staff_news")
+        db.execute("select desk_private.enqueue_rest(%s)", [agent.id])
+        for left in (1, 0):
+            db.execute("update desk_private.outbox set available_at = now() where recipient = %s", [agent.id])
+            claimed: Any = db.execute("select desk_private.claim_mail(100, 300)").fetchone()
+            rows: Any = claimed[0]["rows"] if claimed else []
+            assert [row["kind"] for row in rows].count("digest") == 1
+            assert db.execute(waiting, [agent.id]).fetchone() == (left,)
+            db.execute(
+                "update desk_private.outbox set state = 'done' where recipient = %s and payload is not null",
+                [agent.id],
+            )
+
+
+def test_a_partners_new_request_prunes_their_oldest(db: Connection) -> None:
+    with db.transaction(force_rollback=True):
+        for age in ("399 days", "401 days", "402 days"):
+            db.execute(
+                "insert into desk_private.partner_requests (integration, external_id, created_at) "
+                "values ('acme', %s, now() - %s::interval)",
+                [age, age],
+            )
+        db.execute("select desk_private.answered_partner('acme', 'new')")
+        left = "select external_id from desk_private.partner_requests where integration = 'acme' order by created_at"
+        assert db.execute(left).fetchall() == [("399 days",), ("new",)]
+
+
+def test_people_take_turns_in_what_goes_to_linear(person: NewPerson, db: Connection) -> None:
+    """One person's fifty tickets wait longest, and hold up nobody."""
+    busy, others = person(), [person() for _ in range(3)]
+    rows = """
+    insert into desk_private.outbox (channel, kind, ordering_key, ticket_id, available_at)
+    select 'linear', 'issue', 'linear:' || id, id, now() - %s::interval from made
+    """
+    ticket = """
+    with made as (
+      insert into desk.support_tickets (customer_id, issue_type, category, subject, description)
+      select %s, 'support', 'other', 's', 'd' from generate_series(1, %s) returning id
+    )
+    """
+    with db.transaction(force_rollback=True):
+        db.execute("update desk_private.outbox set state = 'done' where state = 'pending'")
+        for who, count, age in [(busy, 50, "1 hour"), *((other, 2, "1 minute") for other in others)]:
+            db.execute(f"{ticket} {rows}".encode(), [who.id, count, age])
+        claimed = """
+        select t.customer_id, count(*) from desk_private.claim_outbox('linear', %s, 300) o
+        join desk.support_tickets t on t.id = o.ticket_id group by 1
+        """
+        assert dict(db.execute(claimed, [8]).fetchall()) == {who.id: 2 for who in (busy, *others)}
+        assert dict(db.execute(claimed, [8]).fetchall()) == {busy.id: 8}

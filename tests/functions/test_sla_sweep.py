@@ -512,16 +512,45 @@ def test_read_notifications_are_pruned_and_unread_ones_kept(
     assert kept.fetchall() == [("breached",), ("due_soon",)]
 
 
-def test_dead_letters_and_what_waits_are_never_pruned(service: httpx.Client, db: Connection) -> None:
+def test_dead_letters_are_pruned_after_90_days_and_what_waits_never(
+    service: httpx.Client, db: Connection
+) -> None:
     row = """
         insert into desk_private.outbox (channel, kind, ordering_key, state, settled_at, created_at, available_at)
-        values ('linear', 'kept', 'kept', %s, now() - interval '1 year', now() - interval '1 year', 'infinity')
+        values ('linear', 'kept', 'kept', %s, now() - %s::interval, now() - interval '1 year', 'infinity')
     """
-    for state in ("dead", "pending"):
-        db.execute(row, (state,))
+    for state, age in (("dead", "89 days"), ("dead", "91 days"), ("pending", "1 year")):
+        db.execute(row, (state, age))
     sweep_all(service)
     kept = db.execute("delete from desk_private.outbox where kind = 'kept' returning state").fetchall()
     assert sorted(kept) == [("dead",), ("pending",)]
+
+
+OLD_ROWS = {
+    "an unread notification": """
+        insert into desk.notifications (user_id, ticket_id, kind, created_at)
+        select customer_id, id, 'breached', now() - %s::interval from desk.support_tickets
+        where id = %s""",
+    "news of staff": """
+        insert into desk_private.staff_news (kind, ticket_id, created_at)
+        select 'created', id, now() - %s::interval from desk.support_tickets where id = %s""",
+}
+
+
+@pytest.mark.parametrize(
+    ("what", "young", "old"),
+    [
+        ("an unread notification", "179 days", "181 days"),
+        ("news of staff", "29 days", "31 days"),
+    ],
+)
+def test_what_nobody_ever_read_is_pruned_too(
+    service: httpx.Client, db: Connection, ticket: str, what: str, young: str, old: str
+) -> None:
+    sweep_all(service)
+    for age in (young, old):
+        db.execute(OLD_ROWS[what], (age, ticket))
+    assert sum(batch["pruned"] for batch in sweep_all(service)) == 1
 
 
 def test_an_agent_checks_the_slas_on_demand(api: Client, db: Connection, agent: Person, ticket: str) -> None:
