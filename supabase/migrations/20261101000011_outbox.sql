@@ -132,6 +132,31 @@ begin
 end
 $$;
 
+-- Inserts digests in the order of their recipients, so that two of these cannot wait for each other
+-- in a circle.
+create function desk_private.insert_digests(recipients uuid[]) returns void
+language sql security definer set search_path = '' as $$
+  insert into desk_private.outbox (channel, kind, ordering_key, recipient, available_at)
+  select distinct 'mail', 'digest', 'digest:' || person, person, now() + interval '1 minute'
+  from unnest(recipients) as person
+  order by person
+  on conflict do nothing
+$$;
+
+-- A bulk collects the recipients of digests, and inserts all at its end.
+create function desk_private.announce_digest(agent uuid) returns void
+language plpgsql security definer set search_path = '' as $$
+declare
+  collected text := nullif(current_setting('supadesk.digests', true), '');
+begin
+  if collected is null then
+    perform desk_private.insert_digests(array[agent]);
+  else
+    perform set_config('supadesk.digests', (collected::uuid[] || agent)::text, true);
+  end if;
+end
+$$;
+
 -- Dead letters, for admins.
 
 create function desk_private.list_dead_letters() returns jsonb
