@@ -37,6 +37,10 @@ create index outbox_dead_ordering_key on desk_private.outbox (ordering_key, kind
 create unique index outbox_digest on desk_private.outbox (recipient)
   where kind = 'digest' and state = 'pending' and payload is null;
 
+-- Notices of changes to one requester; many at once become one mail.
+create index outbox_notices on desk_private.outbox (recipient)
+  where kind in ('assigned', 'status_changed') and state = 'pending' and payload is null;
+
 comment on column desk_private.outbox.ordering_key is
   'Rows of one key are sent one after the other, in the order of their ids.';
 comment on column desk_private.outbox.data is
@@ -73,7 +77,9 @@ language sql security definer set search_path = '' as $$
   returning o.*
 $$;
 
-insert into desk_private.settings (key, value) values ('outbox_retry_seconds', '10');
+insert into desk_private.settings (key, value) values
+  ('outbox_retry_seconds', '10'),
+  ('notice_delay_seconds', '5');
 
 -- Retries with exponential backoff and jitter. A mail becomes a dead letter after 23 hours: vendors
 -- deduplicate for a day only. Rows for Linear carry an id of their own, and may wait for two weeks.

@@ -132,8 +132,15 @@ begin
         desk_private.news_data(t) || notify_requester.data);
   end if;
   if t.requester_email is not null then
-    insert into desk_private.outbox (channel, kind, ordering_key, ticket_id, data)
-    values ('mail', notify_requester.kind, 'mail:' || t.id, t.id, notify_requester.data);
+    -- A notice waits for what follows in the same visit of an agent.
+    insert into desk_private.outbox
+      (channel, kind, ordering_key, ticket_id, data, recipient, available_at)
+    values (
+      'mail', notify_requester.kind, 'mail:' || t.id, t.id, notify_requester.data, t.customer_id,
+      now() + case
+        when notify_requester.kind in ('assigned', 'status_changed') then make_interval(
+          secs => (desk_private.setting('notice_delay_seconds') #>> '{}')::integer)
+        else interval '0' end);
   end if;
 end
 $$;
