@@ -95,6 +95,14 @@ TO_REQUESTER = {
 # A database that is newer than this code.
 OTHERWISE = Words("News about your request", "There is news about your request {number}.")
 UNNAMED_SUBJECT = "Your request"
+NEWS_SUBJECT = "News about {n} of your requests"
+NEWS_STATUS = {
+    "open": "open",
+    "in_progress": "we are working on it",
+    "waiting_on_customer": "we need your answer",
+    "resolved": "this should be solved",
+    "closed": "closed",
+}
 
 OWN_FOOTER = (
     "You get this mail because this request is yours. Please answer on its page and not by mail: then whoever works"
@@ -131,14 +139,18 @@ def subject_of(kind: str, payload: Payload) -> str:
     """The same for all mails of a ticket: some mail programs tell threads by it."""
     if kind == "digest":
         return _counted(payload)[0]
+    if payload.items:
+        return NEWS_SUBJECT.format(n=len(payload.items))
     return f"[{payload.ticket_number}] {payload.subject or UNNAMED_SUBJECT}"
 
 
 def letter_of(kind: str, payload: Payload, desk_url: str) -> Letter:
-    return _digest(payload, desk_url) if kind == "digest" else _to_requester(kind, payload, desk_url)
+    if kind == "digest":
+        return _digest(payload, desk_url)
+    return (_news if payload.items else _single)(kind, payload, desk_url)
 
 
-def _to_requester(kind: str, payload: Payload, desk_url: str) -> Letter:
+def _single(kind: str, payload: Payload, desk_url: str) -> Letter:
     came_to = payload.status or payload.decision or ("answered" if payload.body else None)
     words = TO_REQUESTER.get(f"{kind}.{came_to}") or TO_REQUESTER.get(kind, OTHERWISE)
     filled_in = {"number": payload.ticket_number, "agent": isolated(payload.agent_name)}
@@ -152,6 +164,25 @@ def _to_requester(kind: str, payload: Payload, desk_url: str) -> Letter:
     # An anonymous form says nothing here, not even its subject: it may have named anybody's address.
     footer = STRANGER_FOOTER if payload.subject is None else OWN_FOOTER
     return Letter(words.title.format(**filled_in), blocks, footer)
+
+
+def _news(kind: str, payload: Payload, desk_url: str) -> Letter:
+    """Lists changes of many requests of one requester."""
+    items = [
+        Item(
+            number=news.ticket_number,
+            title=news.subject,
+            detail=NEWS_STATUS.get(news.status, news.status.replace("_", " ")),
+            url=ticket_url(desk_url, news.ticket_number),
+        )
+        for news in payload.items
+    ]
+    blocks: list[Block] = [
+        Paragraph(f"Hello {isolated(payload.to_name)}," if payload.to_name else "Hello,"),
+        Paragraph("There is news about these requests:"),
+        Items(items),
+    ]
+    return Letter(NEWS_SUBJECT.format(n=len(items)), blocks, OWN_FOOTER)
 
 
 def _way_in(label: str, payload: Payload, desk_url: str) -> Block:

@@ -26,8 +26,9 @@ FEEDBACK_SENTENCES: dict[FeedbackCategory, str] = {
 
 def confirm_ticket(stored: dict[str, Any]) -> dict[str, Any]:
     """Returns the response to a filed ticket, from the store's response."""
-    ticket = {name: value for name, value in stored.items() if name != "first_response_minutes"}
-    message = TICKET_SENTENCES[stored["issue_type"]].format(_response_time(stored["first_response_minutes"]))
+    ticket = dict(stored)
+    time = _response_time(ticket.pop("first_response_minutes"), ticket.pop("in_working_time"))
+    message = TICKET_SENTENCES[stored["issue_type"]].format(time)
     return ticket | {"message": message, "error": None}
 
 
@@ -41,9 +42,10 @@ def confirm_feedback(stored: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _response_time(minutes: int | None) -> str:
+def _response_time(minutes: int | None, in_working_time: bool) -> str:
     """Words the target of the SLA policy, in the largest exact unit."""
     if minutes is None:
         return "as soon as we can"
     count, unit = (minutes // 60, "hour") if minutes % 60 == 0 else (minutes, "minute")
-    return f"within {count} {unit}{'' if count == 1 else 's'}"
+    kind = "working " if in_working_time else ""
+    return f"within {count} {kind}{unit}{'' if count == 1 else 's'}"

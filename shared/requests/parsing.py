@@ -1,7 +1,7 @@
 """Parses strict JSON bodies and lenient query strings into Pydantic models; words their errors."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from pydantic import AliasChoices, AliasGenerator, ConfigDict, Field, ValidationError
@@ -76,10 +76,12 @@ def aliases(*names: str) -> Any:
 
 def parse_body(model: type[B], body: bytes) -> B:
     """Raises Malformed if the body is not JSON, else Invalid with every wrong field."""
+    if not body.strip():
+        raise Malformed("The body is empty; it must be a JSON object.")
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise _problem(error) from None
+        raise _problem(error, _path) from None
 
 
 def parse_query(model: type[Q], pairs: Iterable[tuple[str, str]]) -> Q:
@@ -93,15 +95,15 @@ def parse_query(model: type[Q], pairs: Iterable[tuple[str, str]]) -> Q:
     try:
         return model.model_validate(values | ({"context": context} if context else {}))
     except ValidationError as error:
-        raise _problem(error) from None
+        raise _problem(error, _parameter) from None
 
 
-def _problem(error: ValidationError) -> Malformed | Invalid:
+def _problem(error: ValidationError, path: Callable[[ErrorDetails], str]) -> Malformed | Invalid:
     details = error.errors(include_url=False, include_input=False)
     if details[0]["type"] == "json_invalid":
         return Malformed(f"The body is not valid JSON: {details[0]['ctx']['error']}.")
     return Invalid(
-        fields=[FieldError(_path(detail), _message(detail)) for detail in details[:MAX_ERROR_FIELDS]]
+        fields=[FieldError(path(detail), _message(detail)) for detail in details[:MAX_ERROR_FIELDS]]
     )
 
 
@@ -115,9 +117,20 @@ def _path(detail: ErrorDetails) -> str:
     return ".".join(steps)[:MAX_ERROR_PATH] or "body"
 
 
+def _parameter(detail: ErrorDetails) -> str:
+    """Leaves positions out: a query string repeats a parameter and numbers nothing."""
+    return ".".join(str(step) for step in detail["loc"] if isinstance(step, str) and step != "[key]")[
+        :MAX_ERROR_PATH
+    ]
+
+
 def _message(detail: ErrorDetails) -> str:
     context = dict(detail.get("ctx", {}))
     for choices in ("expected", "expected_tags"):  # 'a', 'b' or 'c'
         if choices in context:
             context[choices] = context[choices].replace("'", "").replace(" or ", ", ")
-    return ERROR_MESSAGES.get(detail["type"], DEFAULT_MESSAGE).format(**context)
+    kind = detail["type"]
+    # A length that stands behind a validator: only texts have one there.
+    if context.get("field_type") == "Value":
+        kind = f"string_{kind}"
+    return ERROR_MESSAGES.get(kind, DEFAULT_MESSAGE).format(**context)

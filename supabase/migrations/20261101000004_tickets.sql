@@ -32,6 +32,7 @@
 --     calendars_10_check                before insert or update           row        calendars
 --     calendars_20_begin_revision       after insert or update or delete  statement  sla
 --   on reply_templates
+--     templates_05_check_placeholders   before insert or update           row        templates
 --     templates_10_check_use            after update                      row        templates
 --   on sla_policies
 --     policies_20_begin_revision        after insert or update or delete  statement  sla
@@ -165,7 +166,7 @@ comment on column desk.support_tickets.context is
 comment on column desk.support_tickets.version is
   'Grows with edits of agents, not with replies or sweeps.';
 comment on column desk.support_tickets.first_responded_at is
-  'The first public reply of a human agent.';
+  'The first public reply of a human agent, or the resolution that was mailed before one.';
 comment on column desk.support_tickets.last_response_at is
   'The last public message of any author.';
 
@@ -354,7 +355,9 @@ begin
     perform desk_private.require_caller();
   end if;
   t := desk_private.find_ticket(ref);
-  if for_change and t.id is not null then
+  -- Rights come before the lock, or strangers could hold up the sweep and the senders. They are
+  -- checked again after it, since the row may have changed.
+  if for_change and t.id is not null and desk_private.role_on(t, token) is not null then
     select s.* into t from desk.support_tickets s
     where s.id = t.id and s.deleted_at is null
     for no key update;

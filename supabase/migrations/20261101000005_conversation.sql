@@ -49,6 +49,7 @@ create table desk.ticket_attachments (
   message_id uuid references desk.ticket_messages (id) on delete cascade,
   url text not null check (desk_private.is_web_url(url)),
   is_internal boolean not null default false,
+  place integer not null default 1 check (place >= 1),
   created_at timestamptz not null default now()
 );
 
@@ -62,6 +63,8 @@ comment on table desk.ticket_attachments is
 comment on column desk.ticket_attachments.message_id is
   'Null for attachments of the ticket itself.';
 comment on column desk.ticket_attachments.is_internal is 'As the message it belongs to.';
+comment on column desk.ticket_attachments.place is
+  'Its place among the files that came together.';
 
 create policy select_with_ticket on desk.ticket_attachments for select to authenticated
   using (exists (

@@ -11,6 +11,9 @@
 --   supadesk.quiet  'on': no mail to the requester of a changed ticket
 --     read by    is_quiet
 --     written by change_ticket
+--   supadesk.digests  an array: collects the recipients of digests instead of inserting them
+--     read by    announce_digest, update_tickets
+--     written by announce_digest, update_tickets
 
 create table desk.ticket_events (
   ticket_id uuid not null references desk.support_tickets (id) on delete cascade,

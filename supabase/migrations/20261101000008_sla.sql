@@ -1,6 +1,8 @@
 -- SLA: targets as data, and two clocks per ticket.
 --
--- First response runs from creation to the first public reply of a human agent and never pauses.
+-- First response runs from creation until an agent tells the requester something: a public reply,
+-- or a resolution that is mailed. It never pauses. A ticket that is reopened unanswered starts it
+-- anew. An answer in time stays so, whatever the policy says later.
 -- Resolution pauses in waiting_on_customer, resolved and closed, and continues with the remaining
 -- time. The clocks live in a narrow table: a sweep rewrites small rows, and its cost grows with the
 -- due tickets, not the open ones.
@@ -76,6 +78,8 @@ create trigger calendars_20_begin_revision after insert or update or delete
 
 create table desk_private.ticket_clocks (
   ticket_id uuid primary key references desk.support_tickets (id) on delete cascade,
+  -- The reopening that began the first response anew; null: the creation.
+  asked_again_at timestamptz,
   first_response_due timestamptz,
   first_response_warned_at timestamptz,
   first_response_breached_at timestamptz,
@@ -197,8 +201,8 @@ begin
 end
 $$;
 
--- The clocks of a ticket under the current policy. Warnings and breaches are cleared where the new
--- due time is still ahead.
+-- The clocks of a ticket under the current policy; new ones have no revision yet. Warnings and
+-- breaches are cleared where the new due time is still ahead.
 create function desk_private.recalculated(
   t desk.support_tickets, c desk_private.ticket_clocks
 ) returns desk_private.ticket_clocks
@@ -207,10 +211,12 @@ declare
   policy desk.sla_policies := desk_private.policy_for(t.category, t.priority);
   calendar desk.business_calendars := desk_private.calendar_of(policy);
 begin
+  if t.first_responded_at is null or c.revision is null then
+    c.first_response_due := case when policy.id is not null then desk_private.working_add(
+      calendar, coalesce(c.asked_again_at, t.created_at), policy.first_response_minutes * 60) end;
+  end if;
   c.warn_minutes := policy.warn_minutes;
   c.revision := (desk_private.setting('sla_revision') #>> '{}')::integer;
-  c.first_response_due := case when policy.id is not null
-    then desk_private.working_add(calendar, t.created_at, policy.first_response_minutes * 60) end;
   c.resolution_due := desk_private.resolution_due(policy, calendar, c);
   if t.first_responded_at is null then
     c.first_response_warned_at := null;
@@ -283,18 +289,25 @@ create function desk_private.move_clocks() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
   c desk_private.ticket_clocks;
+  asks_again boolean;
 begin
   select k.* into strict c from desk_private.ticket_clocks k where k.ticket_id = new.id for update;
+  asks_again := desk_private.is_settled(old.status) and not desk_private.is_settled(new.status)
+    and new.first_responded_at is null and c.first_response_breached_at is null;
+  if asks_again then
+    c.asked_again_at := now();
+  end if;
   c := desk_private.paused_or_resumed(new, c);
-  if new.priority <> old.priority or new.category <> old.category then
+  if asks_again or new.priority <> old.priority or new.category <> old.category then
     c := desk_private.recalculated(new, c);
   end if;
   update desk_private.ticket_clocks k
   set (
-      first_response_due, first_response_warned_at, first_response_breached_at,
+      asked_again_at, first_response_due, first_response_warned_at, first_response_breached_at,
       resolution_due, resolution_warned_at, resolution_breached_at,
       spent_seconds, running_since, warn_minutes, revision, next_at
     ) = (
+      c.asked_again_at,
       c.first_response_due, c.first_response_warned_at, c.first_response_breached_at,
       c.resolution_due, c.resolution_warned_at, c.resolution_breached_at,
       c.spent_seconds, c.running_since, c.warn_minutes, c.revision, c.next_at

@@ -42,6 +42,10 @@ create index outbox_dead_ordering_key on desk_private.outbox (ordering_key, kind
 create unique index outbox_digest on desk_private.outbox (recipient)
   where kind = 'digest' and state = 'pending' and payload is null;
 
+-- Notices of changes to one requester; many at once become one mail.
+create index outbox_notices on desk_private.outbox (recipient)
+  where kind in ('assigned', 'status_changed') and state = 'pending' and payload is null;
+
 comment on column desk_private.outbox.ordering_key is
   'Rows of one key are sent one after the other, in the order of their ids.';
 comment on column desk_private.outbox.data is
@@ -94,7 +98,9 @@ language sql security definer set search_path = '' as $$
   returning o.*
 $$;
 
-insert into desk_private.settings (key, value) values ('outbox_retry_seconds', '10');
+insert into desk_private.settings (key, value) values
+  ('outbox_retry_seconds', '10'),
+  ('notice_delay_seconds', '5');
 
 -- Retries with exponential backoff and jitter. A mail becomes a dead letter after 23 hours: vendors
 -- deduplicate for a day only. Rows for Linear carry an id of their own, and may wait for two weeks.
@@ -150,6 +156,31 @@ begin
   return jsonb_build_object(
     'id', o.id, 'lease_token', o.lease_token, 'kind', o.kind, 'attempt', o.attempts,
     'payload', payload);
+end
+$$;
+
+-- Inserts digests in the order of their recipients, so that two of these cannot wait for each other
+-- in a circle.
+create function desk_private.insert_digests(recipients uuid[]) returns void
+language sql security definer set search_path = '' as $$
+  insert into desk_private.outbox (channel, kind, ordering_key, recipient, available_at)
+  select distinct 'mail', 'digest', 'digest:' || person, person, now() + interval '1 minute'
+  from unnest(recipients) as person
+  order by person
+  on conflict do nothing
+$$;
+
+-- A bulk collects the recipients of digests, and inserts all at its end.
+create function desk_private.announce_digest(agent uuid) returns void
+language plpgsql security definer set search_path = '' as $$
+declare
+  collected text := nullif(current_setting('supadesk.digests', true), '');
+begin
+  if collected is null then
+    perform desk_private.insert_digests(array[agent]);
+  else
+    perform set_config('supadesk.digests', (collected::uuid[] || agent)::text, true);
+  end if;
 end
 $$;
 

@@ -163,8 +163,8 @@ begin
   )
   returning * into t;
   if cardinality(attachments) > 0 then
-    insert into desk.ticket_attachments (ticket_id, url)
-    select t.id, url from unnest(attachments) as url;
+    insert into desk.ticket_attachments (ticket_id, url, place)
+    select t.id, file.url, file.place from unnest(attachments) with ordinality as file (url, place);
   end if;
   return t;
 end
@@ -172,13 +172,16 @@ $$;
 
 create function desk_private.confirmation(t desk.support_tickets) returns jsonb
 language plpgsql stable set search_path = '' as $$
+declare
+  policy desk.sla_policies := desk_private.policy_for(t.category, t.priority);
 begin
   return jsonb_build_object(
     'ticket_id', t.id, 'ticket_number', t.ticket_number, 'issue_type', t.issue_type,
     'status', t.status, 'priority', t.priority, 'category', t.category,
     'created_at', desk_private.wire_time(t.created_at),
-    'first_response_minutes',
-      (desk_private.policy_for(t.category, t.priority)).first_response_minutes
+    'first_response_minutes', policy.first_response_minutes,
+    'in_working_time',
+      not desk_private.is_around_the_clock(desk_private.calendar_of(policy))
   );
 end
 $$;

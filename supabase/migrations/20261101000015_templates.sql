@@ -1,6 +1,7 @@
 -- Templates: texts for agents' replies, and the automatic first reply of a category.
 --
--- {{name}} is replaced literally and once: a value that looks like a template stays as it is.
+-- {{name}} is replaced literally and once: a value that looks like a template stays as it is. A
+-- name has lower-case letters, digits and _. Anything else in double braces is refused.
 
 create table desk.reply_templates (
   slug text primary key check (slug ~ '^[a-z][a-z0-9_]{0,49}$'),
@@ -73,8 +74,19 @@ create function desk_private.template_parts(body text) returns table (
 )
 language sql immutable set search_path = '' as $$
   select m.place, m.parts[2], m.parts[1]
-  from regexp_matches(template_parts.body, '\{\{\s*([A-Za-z][A-Za-z0-9_]*)\s*\}\}|([^{]+|\{)', 'g')
+  from regexp_matches(template_parts.body, '\{\{\s*([a-z][a-z0-9_]*)\s*\}\}|([^{]+|\{)', 'g')
     with ordinality as m (parts, place)
+$$;
+
+-- Problems of what stands in double braces and is no variable.
+create function desk_private.placeholder_problems(path text, body text) returns jsonb
+language sql immutable set search_path = '' as $$
+  select coalesce((
+    select desk_private.problem(path, format(
+      'must have names like {{customer_name}} in double braces, not %s', left(m.parts[1], 60)))
+    from regexp_matches(
+      regexp_replace(body, '\{\{\s*[a-z][a-z0-9_]*\s*\}\}', '', 'g'), '(\{\{.*?\}\})') as m (parts)
+  ), '[]')
 $$;
 
 create function desk_private.render_template(template text, variables jsonb) returns text
@@ -90,6 +102,7 @@ begin
         where r.is_active),
       'none, there are none')));
   end if;
+  perform desk_private.fail_fields(desk_private.placeholder_problems('template', body));
   select string_agg(distinct p.variable, ', ' order by p.variable) into missing
   from desk_private.template_parts(body) p
   where p.variable is not null and variables ->> p.variable is null;
@@ -134,6 +147,18 @@ create trigger categories_10_check_reply after insert or update of auto_reply
   on desk.ticket_categories
   for each row when (new.auto_reply is not null)
     execute function desk_private.check_category_reply();
+
+create function desk_private.check_placeholders() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform desk_private.fail_fields(desk_private.placeholder_problems('body', new.body));
+  return new;
+end
+$$;
+
+create trigger templates_05_check_placeholders before insert or update of body
+  on desk.reply_templates
+  for each row execute function desk_private.check_placeholders();
 
 create function desk_private.check_template_use() returns trigger
 language plpgsql security definer set search_path = '' as $$

@@ -46,8 +46,9 @@ begin
   insert into desk.ticket_messages (ticket_id, author, author_id, body, is_internal)
   values (t.id, author, author_id, body, is_internal)
   returning * into message;
-  insert into desk.ticket_attachments (ticket_id, message_id, url, is_internal)
-  select t.id, message.id, url, message.is_internal from unnest(attachments) as url;
+  insert into desk.ticket_attachments (ticket_id, message_id, url, is_internal, place)
+  select t.id, message.id, file.url, message.is_internal, file.place
+  from unnest(attachments) with ordinality as file (url, place);
   if is_internal then
     perform desk_private.record_event(t.id, 'noted', author);
   else

@@ -135,12 +135,9 @@ begin
   if desk_private.caller() in (e.requester_id, t.customer_id) then
     perform desk_private.fail('SD403', 'Another admin must decide your own request.');
   end if;
-  update desk.escalation_requests r
-  set status = decision, decided_by = desk_private.caller(), decision_note = note,
-    decided_at = now()
-  where r.id = e.id and r.status = 'pending'
-  returning r.* into e;
-  if not found then
+  -- The lock of the ticket serialises decisions.
+  if not exists (
+    select from desk.escalation_requests r where r.id = e.id and r.status = 'pending') then
     perform desk_private.fail('SD094', 'This escalation has been decided already.');
   end if;
   perform desk_private.record_event(t.id, 'escalation_decided', 'agent',
@@ -153,6 +150,12 @@ begin
         then e.target_priority else s.priority end
     where s.id = t.id;
   end if;
+  -- After the ticket, so that the notification of the decision has the new priority.
+  update desk.escalation_requests r
+  set status = decision, decided_by = desk_private.caller(), decision_note = note,
+    decided_at = now()
+  where r.id = e.id
+  returning r.* into e;
   return desk_private.escalation_json(e);
 end
 $$;

@@ -87,10 +87,17 @@ begin
   updated.resolution := case
     when changes ? 'resolution' then changes ->> 'resolution' else t.resolution end;
   updated.assigned_to := desk_private.wanted_agent(t, changes);
-  if updated is distinct from t or changes ? 'assigned_to' then
+  -- An idle change moves no version: a colleague's open form stays fresh.
+  if updated is distinct from t then
     update desk.support_tickets s
     set status = updated.status, priority = updated.priority, category = updated.category,
-      resolution = updated.resolution, assigned_to = updated.assigned_to, version = s.version + 1
+      resolution = updated.resolution, assigned_to = updated.assigned_to, version = s.version + 1,
+      first_responded_at = case
+        when updated.status = 'resolved' and t.status <> 'resolved'
+          and updated.resolution is not null and notify_customer is not false
+          and desk_private.author_on(t) = 'agent'
+          then coalesce(s.first_responded_at, now())
+        else s.first_responded_at end
     where s.id = t.id
     returning s.* into t;
   end if;
@@ -144,8 +151,17 @@ begin
     perform desk_private.fail_fields(desk_private.problem('tickets', 'must name 1 to 100 tickets'));
   end if;
   perform desk_private.prepare_changes(changes, note);
-  for ref in select distinct on ((desk_private.find_ticket(r)).id, r) r from unnest(refs) as r
-    order by (desk_private.find_ticket(r)).id, r loop
+  perform set_config('supadesk.digests', '{}', true);
+  -- However often and in whichever spelling a ticket is named, it changes once.
+  for ref in
+    select named.ref from (
+      select distinct on (coalesce(found.id::text, lower(given.ref))) given.ref, found.id
+      from unnest(refs) with ordinality as given (ref, place)
+      cross join lateral desk_private.find_ticket(given.ref) as found
+      order by coalesce(found.id::text, lower(given.ref)), given.place
+    ) as named
+    order by named.id, named.ref
+  loop
     begin
       outcome := jsonb_build_object(
         'ok', true, 'result',
@@ -161,6 +177,8 @@ begin
     end;
     outcomes := outcomes || (outcome || jsonb_build_object('ticket', ref));
   end loop;
+  perform desk_private.insert_digests(current_setting('supadesk.digests')::uuid[]),
+    set_config('supadesk.digests', '', true);
   return jsonb_build_object('outcomes', outcomes);
 end
 $$;

@@ -179,11 +179,7 @@ language sql security definer set search_path = '' as $$
       and (live.a).user_id is distinct from n.actor_id
     returning user_id
   )
-  insert into desk_private.outbox (channel, kind, ordering_key, recipient, available_at)
-  select distinct 'mail', 'digest', 'digest:' || user_id, user_id, now() + interval '1 minute'
-  from notified
-  order by user_id  -- so that two of these cannot wait for each other in a circle
-  on conflict do nothing
+  select desk_private.insert_digests(array(select user_id from notified))
 $$;
 
 -- Notifies the requester in the app and by mail, where there is an account or an address.
@@ -199,8 +195,15 @@ begin
         desk_private.news_data(t) || notify_requester.data);
   end if;
   if t.requester_email is not null then
-    insert into desk_private.outbox (channel, kind, ordering_key, ticket_id, data)
-    values ('mail', notify_requester.kind, 'mail:' || t.id, t.id, notify_requester.data);
+    -- A notice waits for what follows in the same visit of an agent.
+    insert into desk_private.outbox
+      (channel, kind, ordering_key, ticket_id, data, recipient, available_at)
+    values (
+      'mail', notify_requester.kind, 'mail:' || t.id, t.id, notify_requester.data, t.customer_id,
+      now() + case
+        when notify_requester.kind in ('assigned', 'status_changed') then make_interval(
+          secs => (desk_private.setting('notice_delay_seconds') #>> '{}')::integer)
+        else interval '0' end);
   end if;
 end
 $$;
@@ -210,9 +213,7 @@ create function desk_private.notify_agent(agent uuid, t desk.support_tickets,
 language sql security definer set search_path = '' as $$
   insert into desk.notifications (user_id, ticket_id, kind, data, mail_due)
   values (agent, t.id, kind, desk_private.news_data(t), true);
-  insert into desk_private.outbox (channel, kind, ordering_key, recipient, available_at)
-  values ('mail', 'digest', 'digest:' || agent, agent, now() + interval '1 minute')
-  on conflict do nothing
+  select desk_private.announce_digest(agent)
 $$;
 
 create function desk_private.notify_of_ticket() returns trigger

@@ -90,6 +90,77 @@ language sql security definer set search_path = '' as $$
   on conflict do nothing
 $$;
 
+-- Whether a notice has nothing to add when it is sent: it was undone, or another mail of the same
+-- visit tells more. Replies always go.
+create function desk_private.is_superseded(
+  o desk_private.outbox, t desk.support_tickets
+) returns boolean
+language sql stable security definer set search_path = '' as $$
+  select case o.kind
+    when 'assigned' then t.assigned_to is distinct from (o.data ->> 'agent')::uuid
+      or exists (
+        select from desk_private.outbox x
+        where x.ordering_key = o.ordering_key and x.state = 'pending' and x.id > o.id
+          and (x.kind in ('assigned', 'agent_replied')
+            or x.kind = 'status_changed' and x.data ->> 'status' in ('resolved', 'closed')))
+    when 'status_changed' then t.status <> o.data ->> 'status'
+      or exists (
+        select from desk_private.outbox x
+        where x.ordering_key = o.ordering_key and x.state = 'pending' and x.id > o.id
+          and x.kind = 'status_changed')
+      or exists (
+        select from desk_private.outbox x
+        where x.ticket_id = o.ticket_id and x.id <> o.id and x.channel = 'mail'
+          and abs(extract(epoch from x.created_at - o.created_at))
+            <= (desk_private.setting('notice_delay_seconds') #>> '{}')::integer
+          and case o.data ->> 'status'
+            when 'in_progress' then x.kind in ('assigned', 'agent_replied')
+            when 'waiting_on_customer' then x.kind = 'agent_replied'
+            else false end)
+    else false
+  end
+$$;
+
+-- Takes the other due notices of the recipient into this mail if they concern more than five
+-- tickets; null otherwise. Leasing and freezing are one transaction, so no other sender has them.
+create function desk_private.gathered_mail(o desk_private.outbox) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  due bigint[];
+  items jsonb;
+begin
+  due := array(
+    select x.id from desk_private.outbox x
+    where x.recipient = o.recipient and x.kind in ('assigned', 'status_changed')
+      and x.state = 'pending' and x.payload is null and x.available_at <= now()
+      and not exists (
+        select from desk_private.outbox earlier
+        where earlier.ordering_key = x.ordering_key and earlier.id < x.id
+          and earlier.state = 'pending' and earlier.kind not in ('assigned', 'status_changed'))
+    order by x.id limit 1000
+    for no key update skip locked);
+  select jsonb_agg(jsonb_build_object(
+      'kind', g.kind, 'ticket_number', t.ticket_number, 'subject', t.subject, 'status', t.status,
+      'priority', t.priority) order by t.created_at, t.id)
+    into items
+  from (
+    select distinct on (x.ticket_id) x.ticket_id, x.kind
+    from desk_private.outbox x where x.id = any (due)
+    order by x.ticket_id, x.id desc
+  ) as g
+  join desk.support_tickets t on t.id = g.ticket_id and t.deleted_at is null;
+  if (jsonb_array_length(items) > 5) is not true then
+    return null;
+  end if;
+  update desk_private.outbox x
+  set state = 'done', settled_at = now(), lease_token = null, locked_until = null,
+    last_error = 'sent with row ' || o.id
+  where x.id = any (due) and x.id <> o.id;
+  return jsonb_build_object('items', items, 'to_name', (
+    select t.requester_name from desk.support_tickets t where t.id = o.ticket_id));
+end
+$$;
+
 create function desk_private.mail_address(o desk_private.outbox) returns text
 language sql stable security definer set search_path = '' as $$
   select case
@@ -109,7 +180,12 @@ declare
 begin
   if o.payload is null then
     select s.* into t from desk.support_tickets s where s.id = o.ticket_id;
-    o.payload := case when o.kind = 'digest' then desk_private.digest_mail(o.recipient)
+    o.payload := case
+      when o.kind = 'digest' then desk_private.digest_mail(o.recipient)
+      when o.kind in ('assigned', 'status_changed') then coalesce(
+        desk_private.gathered_mail(o),
+        case when not desk_private.is_superseded(o, t)
+          then desk_private.requester_mail(o, t) end)
       else desk_private.requester_mail(o, t) end;
   end if;
   if o.kind = 'digest' and not desk_private.may_send_digest(o) then
@@ -136,6 +212,12 @@ begin
   perform desk_private.require_service();
   perform desk_private.fan_out_news();
   for o in select * from desk_private.claim_outbox('mail', batch, lease_seconds) order by id loop
+    -- A mail of this batch may have taken the row along.
+    if not exists (
+      select from desk_private.outbox b where b.id = o.id and b.state = 'pending') then
+      skipped := skipped + 1;
+      continue;
+    end if;
     leased := desk_private.lease_row(o, desk_private.freeze_mail(o));
     if o.kind = 'digest' then
       perform desk_private.enqueue_rest(o.recipient);

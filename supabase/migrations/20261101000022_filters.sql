@@ -63,10 +63,13 @@ begin
       || desk_private.choice_problem(
         'sort', f ->> 'sort', '{-created_at,created_at,-updated_at,updated_at}')
       || case
-        when (f ->> 'cursor' ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}Z_[0-9a-f-]{36}$')
-          is not false
-        then '[]'::jsonb
-        else desk_private.problem('cursor', 'must be the next_cursor of an earlier answer')
+        when f ->> 'cursor' is null then '[]'::jsonb
+        when (f ->> 'cursor'
+            ~ '^[a-z_-]+:[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}Z_[0-9a-f-]{36}$') is not true
+          then desk_private.problem('cursor', 'must be the next_cursor of an earlier answer')
+        when split_part(f ->> 'cursor', ':', 1) <> f ->> 'sort'
+          then desk_private.problem('cursor', 'must be the next_cursor of an answer of this sort')
+        else '[]'::jsonb
       end
       || case when (f ->> 'page_limit')::integer between 1 and 100
         then '[]'::jsonb else desk_private.problem('page_limit', 'must be 1 to 100') end
@@ -146,14 +149,16 @@ end
 $$;
 
 -- Reads one row more than the page, to know whether another follows.
-create function desk_private.list_page(rows jsonb, page_limit integer,
-  sort_column text) returns jsonb
+-- The cursor names its sort: under another one it would give a wrong page.
+create function desk_private.list_page(
+  rows jsonb, page_limit integer, sort text
+) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 begin
   return jsonb_build_object(
     'tickets', case when jsonb_array_length(rows) > page_limit then rows - page_limit else rows end,
     'next_cursor', case when jsonb_array_length(rows) > page_limit
-      then (rows -> (page_limit - 1) ->> sort_column) || '_'
+      then sort || ':' || (rows -> (page_limit - 1) ->> ltrim(sort, '-')) || '_'
         || (rows -> (page_limit - 1) ->> 'ticket_id') end
   );
 end
@@ -162,7 +167,7 @@ $$;
 create function desk_private.cursor_moment(f jsonb) returns timestamptz
 language plpgsql stable set search_path = '' as $$
 begin
-  return split_part(f ->> 'cursor', '_', 1);
+  return substring(f ->> 'cursor' from ':(.*)_');
 end
 $$;
 
@@ -172,7 +177,7 @@ language plpgsql stable set search_path = '' as $$
 begin
   return case when f ? 'cursor' then format('and (%s, t.id) %s (%L, %L)',
     moment, case when f ->> 'sort' like '-%' then '<' else '>' end,
-    desk_private.cursor_moment(f), split_part(f ->> 'cursor', '_', 2)::uuid) end;
+    desk_private.cursor_moment(f), right(f ->> 'cursor', 36)::uuid) end;
 end
 $$;
 

@@ -135,7 +135,7 @@ begin
     'join desk.support_tickets t using (id) where %s',
     desk_private.visible_condition(me, is_queue))
     into rows using hits[page_offset + 1 : page_offset + page_limit + 1];
-  return desk_private.list_page(rows, page_limit, ltrim(f ->> 'sort', '-'))
+  return desk_private.list_page(rows, page_limit, f ->> 'sort')
     || jsonb_build_object('total', least(total, countable), 'total_is_capped', total > countable);
 end
 $$;

@@ -54,7 +54,7 @@ begin
     sort_column, direction, condition, desk_private.after_cursor(f, 't.' || sort_column),
     (f ->> 'page_limit')::integer + 1, f ->> 'page_offset')
     into rows;
-  return desk_private.list_page(rows, (f ->> 'page_limit')::integer, sort_column)
+  return desk_private.list_page(rows, (f ->> 'page_limit')::integer, f ->> 'sort')
     || jsonb_build_object('total', least(total, 10000), 'total_is_capped', total > 10000);
 end
 $$;

@@ -60,7 +60,7 @@ begin
         desk_private.wire_time(m.created_at),
       'is_transcript', m.transcript_place is not null, 'said_at', desk_private.wire_time(m.said_at),
       'attachments', (
-        select coalesce(jsonb_agg(f.url order by f.created_at, f.id), '[]')
+        select coalesce(jsonb_agg(f.url order by f.created_at, f.place, f.id), '[]')
         from desk.ticket_attachments f where f.message_id = m.id
       )
     ) order by m.created_at, m.transcript_place, m.id), '[]')
@@ -80,7 +80,7 @@ begin
     select coalesce(jsonb_agg(jsonb_build_object(
       'attachment_id', f.id, 'message_id', f.message_id, 'url', f.url,
       'created_at', desk_private.wire_time(f.created_at)
-    ) order by f.created_at, f.id), '[]')
+    ) order by f.created_at, f.place, f.id), '[]')
     from desk.ticket_attachments f
     where f.ticket_id = t.id and (f.message_id is null or f.message_id = any (page))
   );

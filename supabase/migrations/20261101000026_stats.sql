@@ -87,15 +87,11 @@ declare
   of_agent constant integer := b'1110'::integer;
 begin
   perform desk_private.require_agent();
-  begin
-    to_day := coalesce(to_day, greatest(from_day, (now() at time zone zone)::date));
-    from_day := coalesce(from_day, to_day - 29);
-    starts := from_day::timestamp at time zone zone;
-    ends := (to_day + 1)::timestamp at time zone zone;
-  exception when invalid_parameter_value then
-    perform desk_private.fail_fields(
-      desk_private.problem('time_zone', 'must be a time zone like Europe/Paris'));
-  end;
+  perform desk_private.fail_fields(desk_private.time_zone_problem(zone));
+  to_day := coalesce(to_day, greatest(from_day, (now() at time zone zone)::date));
+  from_day := coalesce(from_day, to_day - 29);
+  starts := from_day::timestamp at time zone zone;
+  ends := (to_day + 1)::timestamp at time zone zone;
   if to_day < from_day or to_day - from_day > 366 then
     perform desk_private.fail_fields(
       desk_private.problem('to_day', 'must be from the first day on, at most 366 days later'));

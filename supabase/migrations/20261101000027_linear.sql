@@ -158,7 +158,7 @@ language sql stable security definer set search_path = '' as $$
     'category', c.name, 'description', t.description, 'context', t.context,
     'requester_name', t.requester_name, 'requester_email', t.requester_email,
     'attachments', (
-      select coalesce(jsonb_agg(a.url order by a.created_at, a.id), '[]')
+      select coalesce(jsonb_agg(a.url order by a.created_at, a.place, a.id), '[]')
       from desk.ticket_attachments a where a.ticket_id = t.id and a.message_id is null))
   from desk_private.linear_issues l
   join desk.ticket_categories c on c.slug = t.category
@@ -172,7 +172,7 @@ language sql stable security definer set search_path = '' as $$
     'message_id', m.id, 'author', m.author, 'body', m.body,
     'author_name', case m.author when 'agent' then a.display_name else t.requester_name end,
     'attachments', (
-      select coalesce(jsonb_agg(f.url order by f.created_at, f.id), '[]')
+      select coalesce(jsonb_agg(f.url order by f.created_at, f.place, f.id), '[]')
       from desk.ticket_attachments f where f.message_id = m.id))
   from desk.ticket_messages m
   left join desk.support_agents a on a.user_id = m.author_id

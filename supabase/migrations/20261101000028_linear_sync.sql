@@ -15,9 +15,12 @@ begin
   select s.* into t from desk.support_tickets s where s.id = (news ->> 'issue_id')::uuid
   for no key update;
   select l.* into before from desk_private.linear_issues l where l.ticket_id = t.id;
+  -- A removal may have the time of the last change, but not an earlier one: webhooks repeat.
   if before.ticket_id is null
-    or (news ->> 'updated_at')::timestamptz <= before.changed_at
-      and not ((news ->> 'removed')::boolean is true and before.removed_at is null)
+    or (before.changed_at is null
+      or (news ->> 'updated_at')::timestamptz > before.changed_at
+      or (news ->> 'updated_at')::timestamptz = before.changed_at
+        and (news ->> 'removed')::boolean and before.removed_at is null) is not true
   then
     return;
   end if;

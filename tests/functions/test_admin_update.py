@@ -206,6 +206,38 @@ def test_a_bulk_change_has_one_outcome_a_ticket(
     assert detail(desk, second)["messages"] == []
 
 
+def test_a_ticket_that_a_bulk_change_names_thrice_is_changed_once(
+    api: Client, customer: Person, agent: Person, ticket: str
+) -> None:
+    desk, ticket_id = api(agent), detail(api(customer), ticket)["ticket_id"]
+    names = [ticket, ticket.lower(), ticket_id, ticket, "SUP-99999999", "sup-99999999"]
+    answer = desk.post("/admin-update/bulk", json={"tickets": names, "priority": "low", "note": "Called."})
+    assert {(row["ticket"], row["success"]) for row in answer.json()["outcomes"]} == {
+        (ticket, True),
+        ("SUP-99999999", False),
+    }
+    assert len(answer.json()["outcomes"]) == 2
+    after = detail(desk, ticket)
+    assert [message["body"] for message in after["messages"]] == ["Called."]
+    assert after["version"] == 2
+
+
+@pytest.mark.parametrize("note", [None, "Still mine."])
+def test_an_idle_change_moves_no_version(
+    api: Client, customer: Person, agent: Person, ticket: str, note: str | None
+) -> None:
+    desk = api(agent)
+    changes = {"assigned_to": "me", "status": "in_progress", "priority": "high"}
+    taken = desk.patch(f"/admin-update/{ticket}", json=changes).json()
+    before = detail(desk, ticket)
+    again = desk.patch(f"/admin-update/{ticket}", json=changes | ({"note": note} if note else {}))
+    assert again.json()["version"] == taken["version"] == 2
+    kinds = [event["type"] for event in detail(desk, ticket)["timeline"]]
+    assert kinds == [event["type"] for event in before["timeline"]] + (["noted"] if note else [])
+    answer = desk.patch(f"/admin-update/{ticket}", json={"priority": "low", "expected_version": 2})
+    assert answer.status_code == 200, answer.text
+
+
 @pytest.mark.parametrize("tickets", [[], ["SUP-00001"] * 101])
 def test_a_bulk_change_takes_one_to_a_hundred_tickets(api: Client, agent: Person, tickets: list[str]) -> None:
     answer = api(agent).post("/admin-update/bulk", json={"tickets": tickets, "priority": "low"})

@@ -81,3 +81,26 @@ def test_a_thousand_wrong_fields_are_not_all_told() -> None:
 )
 def test_a_time_may_be_written_in_every_way_of_rfc_3339(given_moment: str, taken: str) -> None:
     assert parse_query(TicketFilters, [("created_after", given_moment)]).created_after == taken
+
+
+def test_errors_count_what_a_person_counts() -> None:
+    """Texts have characters, also where their length is checked after another validator; lists have entries."""
+    payload = PAYLOADS["other"] | {"issue_type": "other", "title": "x" * 201}
+    with pytest.raises(Invalid) as refused:
+        parse_body(CreateTicket, to_json({"payload": payload}))
+    assert [(field.path, field.message) for field in refused.value.fields] == [
+        ("payload.title", "must be at most 200 characters")
+    ]
+    payload = PAYLOADS["support"] | {"issue_type": "support", "attachments": ["https://example.com"] * 11}
+    with pytest.raises(Invalid) as refused:
+        parse_body(CreateTicket, to_json({"payload": payload}))
+    assert [(field.path, field.message) for field in refused.value.fields] == [
+        ("payload.attachments", "must have at most 10 entries")
+    ]
+
+
+@pytest.mark.parametrize("body", [b"", b" \n"])
+def test_an_empty_body_is_called_empty(body: bytes) -> None:
+    with pytest.raises(Malformed) as refused:
+        parse_body(CreateTicket, body)
+    assert "empty" in refused.value.body("id")["error"]

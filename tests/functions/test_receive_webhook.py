@@ -248,6 +248,22 @@ def test_a_removed_issue_is_unlinked_with_a_note(
     assert status(api, agent, ticket) == "open"
 
 
+def test_a_removal_that_is_older_than_what_is_known_is_ignored(
+    webhooks: Webhooks, api: Client, agent: Person, ticket: Ticket, db: Connection
+) -> None:
+    known = "select changed_at, removed_at from desk_private.linear_issues where ticket_id = %s"
+    assert webhooks.send("Issue", issue(ticket, "Backlog", "backlog", 1), "remove").status_code == 200
+    webhooks.moved(ticket, "Backlog", "backlog", 3)
+    before = db.execute(known, (ticket["ticket_id"],)).fetchone()
+    for second in (1, 2):
+        late = webhooks.send("Issue", issue(ticket, "Backlog", "backlog", second), "remove")
+        assert late.json()["applied"] == 0, late.text
+    assert db.execute(known, (ticket["ticket_id"],)).fetchone() == before
+    assert detail(api(agent), ticket["ticket_id"])["linear"]["linear"] == "created"
+    assert webhooks.send("Issue", issue(ticket, "Backlog", "backlog", 3), "remove").json()["applied"] == 1
+    assert detail(api(agent), ticket["ticket_id"])["linear"]["linear"] == "off"
+
+
 def test_every_webhook_may_be_lost(
     stack: RunningStack, linear: Linear, api: Client, agent: Person, ticket: Ticket, db: Connection
 ) -> None:

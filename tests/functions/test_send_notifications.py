@@ -156,7 +156,9 @@ def test_the_requester_hears_of_status_assignment_and_the_decision_on_an_escalat
 ) -> None:
     ticket = desk.file(customer)
     desk.update(agent, ticket, assigned_to="me")
+    desk.send()
     desk.update(agent, ticket, status="waiting_on_customer")
+    desk.send()
     escalation = desk.rpc(
         customer, "request_escalation", ticket=ticket["ticket_number"], reason="My shop is closed."
     )
@@ -173,6 +175,76 @@ def test_the_requester_hears_of_status_assignment_and_the_decision_on_an_escalat
         "This should be solved",
     ]
     assert "> Both charges were undone." in bodies(mailbox.to(customer.email)[-1])[0]
+
+
+def test_a_visit_of_an_agent_is_at_most_two_mails(
+    desk: Desk, customer: Person, agent: Person, mailbox: Mailbox
+) -> None:
+    ticket = desk.file(customer)
+    desk.send()
+    desk.update(agent, ticket, assigned_to="me", status="in_progress")
+    assert desk.send_once()["sent"] == 0  # a notice waits for what follows
+    desk.reply(agent, ticket, "One of them was undone.")
+    desk.update(agent, ticket, status="resolved", resolution="Both charges were undone.")
+    desk.send()
+
+    first_lines = [bodies(mail)[0].splitlines()[0] for mail in mailbox.to(customer.email)[1:]]
+    assert first_lines == ["Agent replied", "This should be solved"]
+
+
+def test_taking_a_ticket_and_working_on_it_is_one_mail(
+    desk: Desk, customer: Person, agent: Person, mailbox: Mailbox
+) -> None:
+    ticket = desk.file(customer)
+    desk.update(agent, ticket, assigned_to="me", status="in_progress")
+    desk.send()
+    ticket = desk.file(customer)
+    desk.reply(agent, ticket, "Which ones?")
+    desk.update(agent, ticket, status="waiting_on_customer")
+    desk.send()
+
+    first_lines = [bodies(mail)[0].splitlines()[0] for mail in mailbox.to(customer.email)]
+    created = "We have your request"
+    assert first_lines == [created, "Agent is on it", created, "Agent replied"]
+
+
+def test_an_assignment_that_is_undone_or_changed_is_told_once_at_most(
+    desk: Desk, customer: Person, agent: Person, admin: Person, mailbox: Mailbox
+) -> None:
+    undone, changed = desk.file(customer), desk.file(customer)
+    for assigned_to in ("me", None):
+        desk.update(agent, undone, assigned_to=assigned_to)
+    for assigned_to in ("me", str(admin.id), "me", str(admin.id)):
+        desk.update(agent, changed, assigned_to=assigned_to)
+    desk.send()
+
+    notices = [mail for mail in mailbox.to(customer.email) if "is on it" in bodies(mail)[0]]
+    assert [str(mail["Subject"])[1:10] for mail in notices] == [changed["ticket_number"]]
+    assert bodies(notices[0])[0].startswith("Admin is on it")
+
+
+@pytest.mark.parametrize(("tickets", "mails"), [(5, 5), (6, 1), (25, 1)])
+def test_a_bulk_on_many_tickets_of_one_customer_is_one_mail(
+    desk: Desk, db: Connection, customer: Person, agent: Person, mailbox: Mailbox, tickets: int, mails: int
+) -> None:
+    filed = []
+    for _ in range(tickets):
+        filed.append(desk.file(customer)["ticket_number"])
+        db.execute("delete from desk_private.quotas where who = %s", (str(customer.id),))
+    desk.send()
+    confirmations = len(mailbox.to(customer.email))
+    desk.rpc(agent, "update_tickets", tickets=filed, changes={"assigned_to": "me", "status": "in_progress"})
+    mailbox.treat(str(customer.email), "drop")
+    desk.send()
+    mailbox.take_everything()
+    desk.send()
+
+    news = mailbox.to(customer.email)[confirmations:]
+    assert len({str(mail["Message-ID"]) for mail in news}) == mails
+    if mails == 1:
+        text, _ = bodies(news[-1])
+        assert news[-1]["Subject"] == f"News about {tickets} of your requests"
+        assert all(f"{number}  Charged twice\nwe are working on it" in text for number in filed)
 
 
 def test_an_agent_can_change_a_ticket_without_a_word_to_the_customer(
@@ -510,8 +582,9 @@ def test_the_contact_form_sends_nobody_a_word_of_its_sender(
     victim = f"victim-{uuid4().hex[:12]}@example.com"
     words = {"name": "Spamname", "subject": "Spamsubject", "description": "Spamtext"}
     ticket = desk.ask(victim, category=category, **words)
-    desk.reply(agent, ticket, "Thank you.")
     desk.update(agent, ticket, status="waiting_on_customer")
+    desk.send()
+    desk.reply(agent, ticket, "Thank you.")
     desk.update(agent, ticket, status="resolved")
     desk.send()
 

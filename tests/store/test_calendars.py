@@ -42,6 +42,25 @@ ZONES = (
 )
 
 
+# PostgreSQL takes these for zones, but they are names of none: POSIX specifications, other spellings, abbreviations.
+NOT_NAMES = (
+    "UTC+2",
+    "UTC-5",
+    "GMT+2",
+    "EST5",
+    "Foo5",
+    "Paris1",
+    "+02:00",
+    "2",
+    "<+02>-2",
+    "utc",
+    "europe/paris",
+    "IST",
+    "CEST",
+    "z",
+)
+
+
 @dataclass(frozen=True)
 class Calendar:
     """Working time as the oracle reads it: intervals of minutes of the day by weekday, Monday first."""
@@ -255,6 +274,7 @@ def refused(answer: httpx.Response) -> tuple[str, str]:
         ({"hours": {"monday": [["13:00", "17:00"], ["09:00", "12:00"]]}}, "hours.monday"),
         ({"time_zone": "Europe/Atlantis"}, "time_zone"),
         ({"time_zone": ""}, "time_zone"),
+        *(({"time_zone": zone}, "time_zone") for zone in (*NOT_NAMES, "Europe/Paris ")),
     ],
 )
 def test_a_calendar_that_makes_no_sense_is_refused_by_the_field(

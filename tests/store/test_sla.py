@@ -360,3 +360,109 @@ def test_missed_stays_missed_when_the_ticket_is_reopened(
     let_pass(db, ticket, hours=25)
     reply(api(customer), ticket)
     assert sla(api(customer), ticket)["resolution"]["breached"]
+
+
+def test_a_resolution_that_is_mailed_is_a_first_response(
+    api: Client, db: Connection, customer: Person, agent: Person, ticket: str
+) -> None:
+    let_pass(db, ticket, hours=1)
+    change(api(agent), ticket, status="resolved", resolution="It is on again.")
+    met = sla(api(customer), ticket)["first_response"]
+    assert (met["met_at"] is not None, met["breached"]) == (True, False)
+    let_pass(db, ticket, hours=90)
+    reply(api(customer), ticket)
+    again = sla(api(customer), ticket)["first_response"]
+    assert (again["met_at"], again["breached"]) == (met["met_at"] - timedelta(hours=90), False)
+
+
+def test_a_late_resolution_is_a_late_first_response(
+    api: Client, db: Connection, customer: Person, agent: Person, ticket: str
+) -> None:
+    let_pass(db, ticket, hours=5)
+    change(api(agent), ticket, status="resolved", resolution="It is on again.")
+    assert sla(api(customer), ticket)["first_response"]["breached"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": "resolved"},
+        {"resolution": "Off and on."},
+        {"status": "resolved", "resolution": "x", "notify_customer": False},
+        {"status": "closed"},
+        {"status": "in_progress"},
+    ],
+)
+def test_a_change_that_answers_nothing_is_no_first_response(
+    api: Client, agent: Person, ticket: str, changes: dict[str, Any]
+) -> None:
+    change(api(agent), ticket, **changes)
+    assert sla(api(agent), ticket)["first_response"]["met_at"] is None
+
+
+def test_an_agent_who_resolves_a_ticket_of_their_own_answers_nobody(api: Client, agent: Person) -> None:
+    ticket = file(api(agent), "support")["ticket_id"]
+    change(api(agent), ticket, status="resolved", resolution="It is on again.")
+    assert sla(api(agent), ticket)["first_response"]["met_at"] is None
+
+
+@pytest.mark.parametrize("settled", ["resolved", "closed"])
+def test_a_ticket_that_is_reopened_unanswered_has_the_whole_time_for_an_answer(
+    api: Client, db: Connection, customer: Person, agent: Person, ticket: str, settled: str
+) -> None:
+    let_pass(db, ticket, hours=2)
+    change(api(agent), ticket, status=settled, notify_customer=False)
+    let_pass(db, ticket, hours=50)
+    reply(api(customer), ticket)
+    again = sla(api(customer), ticket)["first_response"]
+    assert (again["met_at"], again["breached"]) == (None, False)
+    assert due_in(api(customer), ticket)["first_response"] == timedelta(hours=4)
+    change(api(agent), ticket, priority="urgent")
+    assert due_in(api(customer), ticket)["first_response"] == timedelta(hours=2)
+
+
+def test_a_first_response_that_was_missed_stays_missed_when_the_ticket_is_reopened(
+    api: Client, db: Connection, customer: Person, agent: Person, ticket: str
+) -> None:
+    db.execute(
+        "update desk_private.ticket_clocks set first_response_breached_at = now() where ticket_id = %s",
+        (ticket,),
+    )
+    change(api(agent), ticket, status="closed", notify_customer=False)
+    reply(api(customer), ticket)
+    assert sla(api(customer), ticket)["first_response"]["breached"]
+
+
+def test_an_answer_in_time_does_not_come_to_be_late(
+    api: Client, db: Connection, customer: Person, agent: Person, ticket: str
+) -> None:
+    let_pass(db, ticket, hours=3)
+    reply(api(agent), ticket)
+    change(api(agent), ticket, priority="urgent")
+    change(api(agent), ticket, status="waiting_on_customer")
+    reply(api(customer), ticket)
+    assert not sla(api(customer), ticket)["first_response"]["breached"]
+
+
+@pytest.mark.parametrize(
+    ("calendar", "promise"),
+    [
+        (BERLIN, "within 4 working hours"),
+        (Calendar("Europe/Berlin", (((0, 24 * 60),),) * 7), "within 4 hours"),
+        (None, "within 4 hours"),
+    ],
+)
+def test_a_confirmation_speaks_of_working_time_where_the_desk_is_not_always_open(
+    api: Client,
+    rest: Client,
+    customer: Person,
+    admin: Person,
+    category: str,
+    calendar: Calendar | None,
+    promise: str,
+) -> None:
+    name = set_calendar(rest(admin), calendar) if calendar else None
+    set_policy(rest(admin), category, first_response_minutes=240, calendar=name)
+    filed = file(api(customer), "support", category=category, priority="medium")
+    assert promise in filed["message"]
+    assert not {"first_response_minutes", "in_working_time"} & set(filed)

@@ -11,6 +11,7 @@ from local.people import Client, NewPerson, Person
 from tests.assertions import assert_problem
 from tests.database import Connection
 from tests.payloads import file
+from tests.store.test_calendars import NOT_NAMES
 from tests.store.test_sla import change, let_pass, reply
 
 SLACK = 20  # seconds that a test may take
@@ -295,6 +296,7 @@ def test_an_agent_of_a_branch_counts_that_branch_and_others_count_all(
         ({"to": "2026-02-30"}, "to"),
         ({"time_zone": "Europe/Atlantis"}, "time_zone"),
         ({"time_zone": "UTC+9999"}, "time_zone"),
+        *(({"time_zone": zone}, "time_zone") for zone in NOT_NAMES),
         ({"zone": "UTC"}, "zone"),
     ],
 )
@@ -302,6 +304,14 @@ def test_a_range_that_makes_no_sense_is_refused_by_the_field(
     api: Client, agent: Person, query: dict[str, str], path: str
 ) -> None:
     assert_problem(api(agent).get("/list-tickets/stats", params=query), 422, "invalid", path)
+
+
+@pytest.mark.parametrize(
+    "zone", ["UTC", "Europe/Berlin", "Etc/GMT-14", "EST", "America/Argentina/Buenos_Aires"]
+)
+def test_a_time_zone_is_known_by_its_name(api: Client, agent: Person, zone: str) -> None:
+    answer = api(agent).get("/list-tickets/stats", params={"time_zone": zone})
+    assert (answer.status_code, answer.json().get("time_zone")) == (200, zone)
 
 
 def test_customers_and_strangers_see_no_statistics(api: Client, customer: Person) -> None:

@@ -121,7 +121,7 @@ def test_values_that_look_like_templates_stay_as_they_are(
         ("{{ x }}{{x}}", "11"),
         ("{{\nx\t}}", "1"),
         ("{{{x}}}", "{1}"),
-        ("{x} {{}} {{ }} {{1}} {{x-y}} {{x", "{x} {{}} {{ }} {{1}} {{x-y}} {{x"),
+        ("{x} {{x", "{x} {{x"),
         ("}}{{x}}{{", "}}1{{"),
     ],
 )
@@ -130,6 +130,48 @@ def test_only_a_name_in_double_braces_is_replaced(
 ) -> None:
     assert reply(api(agent), ticket, template(body), variables={"x": 1}).status_code == 200
     assert last_message(api(agent), ticket)["body"] == said
+
+
+PLACEHOLDERS = [
+    "{{}}",
+    "{{ }}",
+    "{{1}}",
+    "{{x-y}}",
+    "{{contact.name}}",
+    "{{ customer name }}",
+    "{{customer-name}}",
+    "{{Customer_Name}}",
+    "{{ÜBER}}",
+    "{{two\nlines}}",
+    "{{x}} and {{ {y} }}",
+]
+
+
+@pytest.mark.parametrize("body", PLACEHOLDERS)
+def test_what_is_no_variable_is_refused_in_double_braces(
+    rest: Client, admin: Person, template: Callable[[str], str], body: str
+) -> None:
+    row = {"slug": f"t{uuid4().hex[:12]}", "name": "Tested", "body": body}
+    where = {"slug": f"eq.{template('Hello.')}"}
+    for answer in (
+        rest(admin).post("/reply_templates", json=row),
+        rest(admin).patch("/reply_templates", params=where, json={"body": body}),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (400, "SD422")
+        [field] = json.loads(answer.json()["details"])["fields"]
+        assert field["path"] == "body"
+
+
+@pytest.mark.parametrize("body", PLACEHOLDERS)
+def test_a_template_from_before_that_check_is_not_sent(
+    api: Client, db: Connection, agent: Person, ticket: dict[str, Any], body: str
+) -> None:
+    slug = f"t{uuid4().hex[:12]}"
+    with db.transaction():
+        db.execute("alter table desk.reply_templates disable trigger templates_05_check_placeholders")
+        db.execute("insert into desk.reply_templates (slug, name, body) values (%s, 'Old', %s)", (slug, body))
+        db.execute("alter table desk.reply_templates enable trigger templates_05_check_placeholders")
+    assert_problem(reply(api(agent), ticket, slug, variables={"x": "1"}), 422, "invalid", "template")
 
 
 def test_variables_do_not_overrule_what_the_ticket_says(
