@@ -2,15 +2,16 @@
 
 import re
 import tomllib
+from collections.abc import Sequence
 from functools import cache
 
 from shared.triage.rules import DEFAULT_LANGUAGE, LANGUAGES, language_codes, load_language
-from shared.triage.tokens import normalize, tokenize
+from shared.triage.tokens import Token, normalize, tokenize
 
 UNKNOWN = "unknown"
 # Stop words of languages without triggers: they keep a text from being taken for a language nearby.
 OTHERS = LANGUAGES / "others.toml"
-MAX_DETECTED_WORDS = 60
+MAX_DETECTED_WORDS = 40
 # The share of words by which a text is taken for the default language, without a look at the others.
 PLAIN_SHARE = 0.6
 # Words of many languages, such as "no", detect none.
@@ -22,11 +23,11 @@ _FOREIGN_LETTER = re.compile("[\u0100-\u0151\u0154-\u0177\u0179-\u024f]")
 _LAST_LATIN = "\u024f"
 
 
-def detect(text: str) -> str | None:
+def detect(text: str, tokens: Sequence[Token] | None = None) -> str | None:
     """Returns the code of a text's language, UNKNOWN for one without triggers, or None if in doubt."""
     if _is_foreign_script(text):
         return UNKNOWN
-    words = _words(text)
+    words = _words(tokenize(text) if tokens is None else tokens)
     if not words:
         return None
     if len(words) > 2 and _share(words) >= PLAIN_SHARE:
@@ -57,15 +58,18 @@ def _is_foreign_script(text: str) -> bool:
     return 2 * sum(letter > _LAST_LATIN for letter in letters) > len(letters)
 
 
-def _words(text: str) -> list[str]:
+def _words(tokens: Sequence[Token]) -> list[str]:
     """Returns the first words of a text; elided ones without their article."""
     words: list[str] = []
-    for token in tokenize(text[: MAX_DETECTED_WORDS * 10]):
-        elided, _, rest = token.text.partition("'")
-        if len(elided) == 1 and len(rest) > 1 and rest not in ("ll", "ve", "re"):
-            words += [f"{elided}'", rest]
-        elif token.text.replace("'", "").isalpha():
-            words.append(token.text)
+    for word, _, _ in tokens[: 2 * MAX_DETECTED_WORDS]:
+        if word.isalpha():
+            words.append(word)
+        elif "'" in word:
+            elided, _, rest = word.partition("'")
+            if len(elided) == 1 and len(rest) > 1 and rest not in ("ll", "ve", "re"):
+                words += [f"{elided}'", rest]
+            elif word.replace("'", "").isalpha():
+                words.append(word)
     return words[:MAX_DETECTED_WORDS]
 
 

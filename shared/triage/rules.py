@@ -130,12 +130,12 @@ def build_language(table: dict[str, Any]) -> Language:
 
 def matches(text: str, language: Language | None = None) -> list[Match]:
     """Returns the triggers of a text in its order, without those inside a longer match."""
-    return [match for match in scan(text, language or load_language()) if match.points_to != IGNORE]
+    found = scan(tokenize(text), language or load_language())
+    return [match for match in found if match.points_to != IGNORE]
 
 
-def scan(text: str, language: Language) -> list[Match]:
+def scan(tokens: Sequence[Token], language: Language) -> list[Match]:
     """Returns the triggers of a text like matches(), with those of [ignore]."""
-    tokens = tokenize(text)
     if language.elisions:
         tokens = [_without_elision(token, language.elisions) for token in tokens]
     found = []
@@ -185,7 +185,7 @@ def _find(starts: dict[str, list[Trigger]], tokens: Sequence[Token]) -> Iterator
 
 
 def _is_possible(trigger: Trigger, words: set[str]) -> bool:
-    return all(not slot.words.isdisjoint(words) for slot in trigger.slots)
+    return all(not slot.words.isdisjoint(words) for slot in trigger.slots[1:])
 
 
 def _outermost(spans: list[tuple[int, int, Trigger, bool]]) -> list[tuple[int, int, Trigger, bool]]:
