@@ -16,8 +16,8 @@ MAX_DETECTED_WORDS = 40
 PLAIN_SHARE = 0.6
 # Words of many languages, such as "no", detect none.
 MIN_SCORE = 0.34
-# A text of this many words, none of which any language has, is in an unknown one.
-MIN_UNKNOWN_WORDS = 3
+# A text of this many words in lower case is in an unknown language if no language has any of its words.
+MIN_UNKNOWN_WORDS = 2
 # Latin letters that no language with triggers has, apart from French ligatures.
 _FOREIGN_LETTER = re.compile("[\u0100-\u0151\u0154-\u0177\u0179-\u024f]")
 _LAST_LATIN = "\u024f"
@@ -27,7 +27,10 @@ def detect(text: str, tokens: Sequence[Token] | None = None) -> str | None:
     """Returns the code of a text's language, UNKNOWN for one without triggers, or None if in doubt."""
     if _is_foreign_script(text):
         return UNKNOWN
-    words = _words(tokenize(text) if tokens is None else tokens)
+    if "/" in text or "@" in text:
+        text, tokens = _without_addresses(text), None
+    tokens = tokenize(text) if tokens is None else tokens
+    words = _words(tokens)
     if not words:
         return None
     if len(words) > 2 and _share(words) >= PLAIN_SHARE:
@@ -41,13 +44,20 @@ def detect(text: str, tokens: Sequence[Token] | None = None) -> str | None:
         for code in speakers:
             scores[code] = scores.get(code, 0) + 1 / len(speakers)
     if not scores:
-        is_unknown = len(words) >= MIN_UNKNOWN_WORDS or bool(_FOREIGN_LETTER.search(text))
-        return UNKNOWN if is_unknown else None
+        # Capitalized words may be names, which have no language.
+        strange = [token for token in tokens[: 2 * MAX_DETECTED_WORDS] if token.text not in neutral]
+        plain = sum(text[token.start].islower() for token in strange)
+        return UNKNOWN if plain >= MIN_UNKNOWN_WORDS or _FOREIGN_LETTER.search(text) else None
     # On a tie the languages with triggers come first, in their order.
     best = max(scores, key=lambda code: (round(scores[code], 6), -_order(code)))
     if scores[best] < MIN_SCORE:
         return None
     return best if best in language_codes() else UNKNOWN
+
+
+def _without_addresses(text: str) -> str:
+    """Removes links, paths and mail addresses, which have no language."""
+    return " ".join(word for word in text.split() if "/" not in word and "@" not in word)
 
 
 def _is_foreign_script(text: str) -> bool:
