@@ -2,31 +2,35 @@
 
 import re
 import tomllib
+from collections.abc import Sequence
 from functools import cache
 
 from shared.triage.rules import DEFAULT_LANGUAGE, LANGUAGES, language_codes, load_language
-from shared.triage.tokens import normalize, tokenize
+from shared.triage.tokens import Token, normalize, tokenize
 
 UNKNOWN = "unknown"
 # Stop words of languages without triggers: they keep a text from being taken for a language nearby.
 OTHERS = LANGUAGES / "others.toml"
-MAX_DETECTED_WORDS = 60
+MAX_DETECTED_WORDS = 40
 # The share of words by which a text is taken for the default language, without a look at the others.
 PLAIN_SHARE = 0.6
 # Words of many languages, such as "no", detect none.
 MIN_SCORE = 0.34
-# A text of this many words, none of which any language has, is in an unknown one.
-MIN_UNKNOWN_WORDS = 3
+# A text of this many words in lower case is in an unknown language if no language has any of its words.
+MIN_UNKNOWN_WORDS = 2
 # Latin letters that no language with triggers has, apart from French ligatures.
 _FOREIGN_LETTER = re.compile("[\u0100-\u0151\u0154-\u0177\u0179-\u024f]")
 _LAST_LATIN = "\u024f"
 
 
-def detect(text: str) -> str | None:
+def detect(text: str, tokens: Sequence[Token] | None = None) -> str | None:
     """Returns the code of a text's language, UNKNOWN for one without triggers, or None if in doubt."""
     if _is_foreign_script(text):
         return UNKNOWN
-    words = _words(text)
+    if "/" in text or "@" in text:
+        text, tokens = _without_addresses(text), None
+    tokens = tokenize(text) if tokens is None else tokens
+    words = _words(tokens)
     if not words:
         return None
     if len(words) > 2 and _share(words) >= PLAIN_SHARE:
@@ -40,13 +44,20 @@ def detect(text: str) -> str | None:
         for code in speakers:
             scores[code] = scores.get(code, 0) + 1 / len(speakers)
     if not scores:
-        is_unknown = len(words) >= MIN_UNKNOWN_WORDS or bool(_FOREIGN_LETTER.search(text))
-        return UNKNOWN if is_unknown else None
+        # Capitalized words may be names, which have no language.
+        strange = [token for token in tokens[: 2 * MAX_DETECTED_WORDS] if token.text not in neutral]
+        plain = sum(text[token.start].islower() for token in strange)
+        return UNKNOWN if plain >= MIN_UNKNOWN_WORDS or _FOREIGN_LETTER.search(text) else None
     # On a tie the languages with triggers come first, in their order.
     best = max(scores, key=lambda code: (round(scores[code], 6), -_order(code)))
     if scores[best] < MIN_SCORE:
         return None
     return best if best in language_codes() else UNKNOWN
+
+
+def _without_addresses(text: str) -> str:
+    """Removes links, paths and mail addresses, which have no language."""
+    return " ".join(word for word in text.split() if "/" not in word and "@" not in word)
 
 
 def _is_foreign_script(text: str) -> bool:
@@ -57,15 +68,18 @@ def _is_foreign_script(text: str) -> bool:
     return 2 * sum(letter > _LAST_LATIN for letter in letters) > len(letters)
 
 
-def _words(text: str) -> list[str]:
+def _words(tokens: Sequence[Token]) -> list[str]:
     """Returns the first words of a text; elided ones without their article."""
     words: list[str] = []
-    for token in tokenize(text[: MAX_DETECTED_WORDS * 10]):
-        elided, _, rest = token.text.partition("'")
-        if len(elided) == 1 and len(rest) > 1 and rest not in ("ll", "ve", "re"):
-            words += [f"{elided}'", rest]
-        elif token.text.replace("'", "").isalpha():
-            words.append(token.text)
+    for word, _, _ in tokens[: 2 * MAX_DETECTED_WORDS]:
+        if word.isalpha():
+            words.append(word)
+        elif "'" in word:
+            elided, _, rest = word.partition("'")
+            if len(elided) == 1 and len(rest) > 1 and rest not in ("ll", "ve", "re"):
+                words += [f"{elided}'", rest]
+            elif word.replace("'", "").isalpha():
+                words.append(word)
     return words[:MAX_DETECTED_WORDS]
 
 

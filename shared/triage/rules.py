@@ -19,6 +19,8 @@ MAX_REPETITIONS = 50
 MAX_NEGATION_DISTANCE = 4
 RESOLVED, IGNORE = "resolved", "ignore"
 MARKERS = {"urgent", "human"}
+# Words in capitals stand for sets of the language.
+SPECIAL = {"NOT": "negations", "DENIED": "denials"}
 
 
 class Slot(NamedTuple):
@@ -103,7 +105,10 @@ def load_language(code: str = DEFAULT_LANGUAGE) -> Language:
 
 def build_language(table: dict[str, Any]) -> Language:
     """Builds the triggers of a table as the files in languages/ have it."""
-    language = table["language"]
+    language = table["language"] | {
+        "negations": (negations := _spellings(table["language"]["negations"])),
+        "denials": negations - _spellings(table["language"]["inability"]),
+    }
     triggers = [
         _trigger(row, name, language)
         for name, rows in table.items()
@@ -118,24 +123,24 @@ def build_language(table: dict[str, Any]) -> Language:
         questions=_by_first_word(
             _trigger({"words": words}, "question", language) for words in language["questions"]
         ),
-        denials=_denials(language),
+        denials=language["denials"],
         negation_ends=conjunctions
         | frozenset(form for word in language["negation_ends"] for form in _forms(word, language)),
         conjunctions=conjunctions,
         stop_words=stop_words,
         elisions=tuple(language.get("elisions", ())),
-        words=stop_words | phrases | _negations(language),
+        words=stop_words | phrases | negations,
     )
 
 
 def matches(text: str, language: Language | None = None) -> list[Match]:
     """Returns the triggers of a text in its order, without those inside a longer match."""
-    return [match for match in scan(text, language or load_language()) if match.points_to != IGNORE]
+    found = scan(tokenize(text), language or load_language())
+    return [match for match in found if match.points_to != IGNORE]
 
 
-def scan(text: str, language: Language) -> list[Match]:
+def scan(tokens: Sequence[Token], language: Language) -> list[Match]:
     """Returns the triggers of a text like matches(), with those of [ignore]."""
-    tokens = tokenize(text)
     if language.elisions:
         tokens = [_without_elision(token, language.elisions) for token in tokens]
     found = []
@@ -185,7 +190,7 @@ def _find(starts: dict[str, list[Trigger]], tokens: Sequence[Token]) -> Iterator
 
 
 def _is_possible(trigger: Trigger, words: set[str]) -> bool:
-    return all(not slot.words.isdisjoint(words) for slot in trigger.slots)
+    return all(not slot.words.isdisjoint(words) for slot in trigger.slots[1:])
 
 
 def _outermost(spans: list[tuple[int, int, Trigger, bool]]) -> list[tuple[int, int, Trigger, bool]]:
@@ -275,42 +280,28 @@ def _trigger(row: dict[str, Any], points_to: str, language: dict[str, Any]) -> T
             continue
         slots.append(Slot(_alternatives(part, language), gap))
         gap = 0
-    says_no = any(slot.words & _negations(language) for slot in slots)
+    says_no = any(not slot.words.isdisjoint(language["negations"]) for slot in slots)
     return Trigger(tuple(slots), points_to, row.get("topic", False), row.get("bare", False), says_no)
 
 
 def _alternatives(part: str, language: dict[str, Any]) -> frozenset[str]:
     forms: set[str] = set()
     for word in part.split("|"):
-        forms |= SPECIAL[word](language) if word in SPECIAL else _forms(word, language)
+        forms |= language[SPECIAL[word]] if word in SPECIAL else _forms(word, language)
     return frozenset(forms)
 
 
-def _forms(word: str, language: dict[str, Any]) -> set[str]:
+def _forms(word: str, language: dict[str, Any]) -> frozenset[str]:
     """Returns the inflections of a word: English ones, or by the language's endings for a stem with a star."""
     endings = language.get("endings")
     if endings is None:
         return inflections(word) | set(language["irregular"].get(word, ()))
     stem = word.removesuffix("*")
-    return set(_spellings([stem + ending for ending in endings] if stem != word else [word]))
-
-
-def _negations(language: dict[str, Any]) -> frozenset[str]:
-    return _spellings(language["negations"])
-
-
-def _denials(language: dict[str, Any]) -> frozenset[str]:
-    return _negations(language) - _spellings(language["inability"])
+    return _spellings([stem + ending for ending in endings] if stem != word else [word])
 
 
 def _spellings(words: Sequence[str]) -> frozenset[str]:
     """Adds what customers type instead: without apostrophes, with ae for ä."""
-    normal = {normalize(word) for word in words}
-    return frozenset(
-        normal
-        | {word.replace("'", "") for word in normal}
-        | {normalize(without_umlauts(word)) for word in words}
-    )
-
-
-SPECIAL = {"NOT": _negations, "DENIED": _denials}
+    typed = {*words, *(without_umlauts(word) for word in words if not word.isascii())}
+    normal = {normalize(word) for word in typed}
+    return frozenset(normal | {word.replace("'", "") for word in normal if "'" in word})

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import cache
 from typing import NamedTuple
 
 # Soft hyphens and joiners are invisible: inside a word they are a part of it.
@@ -57,10 +58,11 @@ def is_punctuation(word: str) -> bool:
     return not (word[:1].isalnum() or word[:1] == "_")
 
 
-def inflections(word: str) -> set[str]:
+@cache
+def inflections(word: str) -> frozenset[str]:
     """Returns the regular English forms of a word: hack, hacks, hacked, hacking."""
     if len(word) < 3 or not word.isalpha():
-        return {word}
+        return frozenset((word,))
     forms = {word, word + "s", word + "ed", word + "ing"}
     if word.endswith(("s", "x", "z", "ch", "sh")):
         forms.add(word + "es")
@@ -70,4 +72,4 @@ def inflections(word: str) -> set[str]:
         forms |= {word[:-1] + "ies", word[:-1] + "ied"}
     if re.search(r"[^aeiou][aeiou][bdglmnprt]$", word):
         forms |= {word + word[-1] + "ed", word + word[-1] + "ing"}
-    return forms
+    return frozenset(forms)

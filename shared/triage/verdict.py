@@ -202,11 +202,12 @@ def _texts(conversation: Sequence[Message]) -> tuple[list[_Text], str | None]:
     latest = _latest(conversation)
     languages: dict[int, str] = {}
     language: str | None = None
+    tokens = {message: tokenize(text) for message, text in latest}
     for message, text in reversed(latest):
-        language = detect(text) or language
+        language = detect(text, tokens[message]) or language
         languages[message] = language or DEFAULT_LANGUAGE
     texts = [
-        _Text(message, text, age, code, [] if code == UNKNOWN else scan(text, load_language(code)))
+        _Text(message, text, age, code, [] if code == UNKNOWN else scan(tokens[message], load_language(code)))
         for age, (message, text) in enumerate(latest)
         for code in [languages[message]]
     ]

@@ -140,18 +140,21 @@ mi contraseña funciona
 El saldo es correcto, gracias
 gracias por arreglar el error
 mi cuenta no fue hackeada
+no hay ningún error
 no es urgente
 buenos días, ¿qué tal?
 ¿Cómo puedo cambiar mi dirección?
 Mon mot de passe fonctionne
 merci d'avoir corrigé le bug
 mon compte n'a pas été piraté
+pas de problème, merci
 ce n'est pas urgent
 Bonjour, comment allez-vous ?
 Mein Passwort funktioniert
 der Kontostand stimmt, danke
 danke für die Hilfe
 mein Konto wurde nicht gehackt
+es gibt keinen Fehler mehr
 das ist nicht dringend
 Guten Tag, wie geht es Ihnen?
 Wie kann ich meine Adresse ändern?
@@ -227,6 +230,10 @@ def test_an_unreadable_message_calls_a_person_and_claims_nothing(text: str) -> N
         ("Je veux parler à un humain", "fr"),
         ("Mein Konto wurde gehackt", "de"),
         ("12345", None),
+        ("John Smith", None),
+        ("iPhone 13 Pro Max", None),
+        ("https://example.com/some/path", None),
+        ("Nimepoteza kadi yangu tafadhali", "unknown"),
         ("🙂🙂", None),
         ("", None),
     ],
