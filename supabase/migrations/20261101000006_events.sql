@@ -116,9 +116,6 @@ begin
   update desk.ticket_messages m
   set author_id = null
   where m.ticket_id = new.id and m.author_id = old.customer_id;
-  update desk_private.ticket_search s
-  set words = ts_delete(s.words, desk_private.customer_mark(old.customer_id))
-  where s.ticket_id = new.id;
   return null;
 end
 $$;
