@@ -89,7 +89,9 @@ def operations(modules: dict[str, ModuleType]) -> dict[str, dict[str, Operation]
                 query=filters.TicketFilters,
                 errors=(403,),
             ),
-            "GET /{ticket}": Operation("Read a ticket with its conversation", answers.TicketDetail),
+            "GET /{ticket}": Operation(
+                "Read a ticket with its conversation", answers.TicketDetail, query=filters.ConversationPage
+            ),
             "GET /categories": Operation("List the active categories", answers.CategoryNames),
             "GET /stats": Operation(
                 "Read ticket statistics", answers.TicketStatistics, query=filters.StatsRange, errors=(403,)
@@ -104,10 +106,13 @@ def operations(modules: dict[str, ModuleType]) -> dict[str, dict[str, Operation]
                 is_idempotent=True,
             ),
             "POST /{ticket}/rating": Operation(
-                "Rate a resolved ticket", answers.RatingGiven, replies.Opinion, errors=(403, 409)
+                "Rate a resolved ticket", answers.RatingGiven, replies.Opinion, errors=(403, 409, 429)
             ),
             "POST /{ticket}/close": Operation(
-                "Close a ticket that is solved", answers.TicketClosed, replies.Nothing, errors=(403, 409)
+                "Close a ticket that is solved",
+                answers.TicketClosed,
+                replies.Nothing,
+                errors=(403, 409, 429),
             ),
             "POST /{ticket}/escalation": Operation(
                 "Request an escalation",
@@ -153,7 +158,10 @@ def operations(modules: dict[str, ModuleType]) -> dict[str, dict[str, Operation]
                 errors=(403, 409, 429),
             ),
             "POST /analyze": Operation(
-                "Analyse whether a conversation needs a person", answers.AnalysisResult, transfers.Analysis
+                "Analyse whether a conversation needs a person",
+                answers.AnalysisResult,
+                transfers.Analysis,
+                errors=(429,),
             ),
             "POST /companion": Operation(
                 "File what a message to the companion asks for",

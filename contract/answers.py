@@ -73,11 +73,22 @@ class Reason(BaseModel):
     points_to: str
 
 
+class Candidate(BaseModel):
+    """Names a category with the chance that it is right."""
+
+    category: str
+    confidence: float = Field(ge=0, le=1)
+
+
 class Verdict(BaseModel):
+    """Holds triage's decision. `category` is null unless sure; `language` is "unknown" where a person must read."""
+
     escalate: bool
     category: str | None
     priority: Priority
     confidence: float = Field(ge=0, le=1)
+    candidates: list[Candidate]
+    language: str | None
     reasons: list[Reason]
     suggested_subject: str
 
@@ -156,8 +167,10 @@ class TicketDetail(Success, TicketSummary):
     sla: dict[str, Any] | None
     linear: LinearIssue
     messages: list[TicketMessage]
+    messages_before: UUID | None
     attachments: list[dict[str, Any]]
     timeline: list[TimelineEvent]
+    timeline_before: int | None
     escalations: list[dict[str, Any]]
     metrics: dict[str, Any]
 

@@ -77,3 +77,13 @@ def detail(client: httpx.Client, ticket: str) -> dict[str, Any]:
     assert response.status_code == 200, response.text
     answer: dict[str, Any] = response.json()
     return answer
+
+
+def every_message(client: httpx.Client, ticket: str) -> list[dict[str, Any]]:
+    """Reads the whole conversation, page after page from the newest, in the order of its messages."""
+    answer = detail(client, ticket)
+    messages: list[dict[str, Any]] = answer["messages"]
+    while cursor := answer["messages_before"]:
+        answer = client.get(f"/list-tickets/{ticket}", params={"messages_before": cursor}).json()
+        messages = answer["messages"] + messages
+    return messages

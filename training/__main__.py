@@ -94,7 +94,8 @@ def table(rows: Sequence[Example], measured: Figures) -> str:
         )
     lines.append(
         f"\nMacro-F1 {measured['macro_f1']:.4f} (plain keywords {plain['macro_f1']:.4f}),"
-        f" calibration error {measured['ece']:.4f}"
+        f" calibration error {measured['ece']:.4f}\nTriage names a category for {measured['named']:.1%},"
+        f" {measured['named_precision']:.1%} of them as labelled"
     )
     return "\n".join(lines)
 

@@ -1,15 +1,15 @@
 """Measures by stratified five-fold: shared.triage decides each fold with a model trained on the others."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 from sklearn.model_selection import StratifiedKFold
 
 from shared.triage.classifier import Model, unpack
-from shared.triage.rules import rules
-from shared.triage.verdict import Said, Verdict, judge
+from shared.triage.rules import load_rules
+from shared.triage.verdict import Candidate, Message, Verdict, classify, decide
 from training.learning import learn
 from training.rows import Example
 
@@ -29,19 +29,29 @@ KEYWORDS = {
 Figures = dict[str, Any]
 
 
-def cross_validate(rows: Sequence[Example]) -> list[Verdict]:
-    """Returns a verdict for every row, by a model that was not trained on it."""
+class Decision(NamedTuple):
+    """Holds what the classifier says of a row alone, and what triage decides."""
+
+    candidates: tuple[Candidate, ...]
+    verdict: Verdict
+
+
+def cross_validate(rows: Sequence[Example]) -> list[Decision]:
+    """Returns a decision for every row, by a model that was not trained on it."""
     labels = [row.category for row in rows]
-    verdicts: dict[int, Verdict] = {}
+    decisions: dict[int, Decision] = {}
     for train, test in StratifiedKFold(FOLDS, shuffle=True, random_state=SEED).split(labels, labels):
         model = unpack(learn([rows[i] for i in train]))
-        verdicts |= dict(zip(test, decide_all(model, [rows[i] for i in test]), strict=True))
-    return [verdicts[i] for i in range(len(rows))]
+        decisions |= dict(zip(test, decide_all(model, [rows[i] for i in test]), strict=True))
+    return [decisions[i] for i in range(len(rows))]
 
 
-def decide_all(model: Model, rows: Sequence[Example]) -> list[Verdict]:
-    """Returns the verdict of a model on every row."""
-    return [judge([Said("customer", row.text)], rules(), model) for row in rows]
+def decide_all(model: Model, rows: Sequence[Example]) -> list[Decision]:
+    """Returns the decision of a model on every row."""
+    return [
+        Decision(classify(row.text, model), decide([Message("customer", row.text)], load_rules(), model))
+        for row in rows
+    ]
 
 
 def guess_by_keywords(text: str) -> str:
@@ -73,11 +83,18 @@ def figures(rows: Sequence[Example], guesses: Sequence[str]) -> Figures:
     }
 
 
-def measure(rows: Sequence[Example], verdicts: Sequence[Verdict]) -> Figures:
-    """Adds calibration error and share of escalations by category to the figures."""
-    right = [verdict.category == row.category for row, verdict in zip(rows, verdicts, strict=True)]
-    return figures(rows, [verdict.category or "" for verdict in verdicts]) | {
-        "ece": calibration_error([verdict.confidence for verdict in verdicts], right),
+def measure(rows: Sequence[Example], decisions: Sequence[Decision]) -> Figures:
+    """Measures the classifier's first candidates, and the categories and escalations of triage."""
+    first = [decision.candidates[0] if decision.candidates else Candidate("", 0.0) for decision in decisions]
+    right = [candidate.category == row.category for row, candidate in zip(rows, first, strict=True)]
+    verdicts = [decision.verdict for decision in decisions]
+    named = [(row, verdict) for row, verdict in zip(rows, verdicts, strict=True) if verdict.category]
+    return figures(rows, [candidate.category for candidate in first]) | {
+        "ece": calibration_error([candidate.confidence for candidate in first], right),
+        "named": round(len(named) / len(rows), 3),
+        "named_precision": round(
+            sum(verdict.category == row.category for row, verdict in named) / max(len(named), 1), 3
+        ),
         "escalated": {
             name: round(
                 float(

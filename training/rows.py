@@ -17,10 +17,11 @@ class RowsError(Exception):
 
 
 class Example(NamedTuple):
-    """Holds a labelled text."""
+    """Holds a labelled text; its intent is finer than the category, or the same."""
 
     text: str
     category: str
+    intent: str
 
 
 def read_rows(path: Path, intents: Path | None = None) -> list[Example]:
@@ -29,13 +30,13 @@ def read_rows(path: Path, intents: Path | None = None) -> list[Example]:
     The CSV `intents` (intent, category) maps its categories to ours. Rows are sorted, so that their order in
     the file does not change the model.
     """
-    rows = [Example(text, category) for text, category in _columns(path, "text", "category")]
+    rows = [Example(text, category, category) for text, category in _columns(path, "text", "category")]
     if intents:
         names = dict(_columns(intents, "intent", "category"))
         unknown = sorted({row.category for row in rows} - set(names))
         if unknown:
             raise RowsError(f"{intents} does not say what {', '.join(unknown[:5])} is")
-        rows = [Example(row.text, names[row.category]) for row in rows]
+        rows = [Example(row.text, names[row.category], row.category) for row in rows]
     counts = Counter(row.category for row in rows)
     if len(counts) < 2:
         raise RowsError(f"{path} must have two categories or more")

@@ -43,10 +43,10 @@ MESSAGES_BY_ROLE = {
 NO_MODEL = """
 from typing import NamedTuple
 
-LONGEST_MESSAGE = 4_000
+MAX_MESSAGE_CHARS = 4_000
 
 
-class Said(NamedTuple):
+class Message(NamedTuple):
     role: str
     text: str
 
@@ -56,6 +56,8 @@ class Verdict(NamedTuple):
     category: str | None = None
     priority: str = "medium"
     confidence: float = 0.0
+    candidates: tuple[str, ...] = ()
+    language: str | None = None
     reasons: tuple[str, ...] = ()
     suggested_subject: str = ""
 

@@ -10,7 +10,7 @@ from shared.requests.companion import Chat
 from shared.requests.confirmations import confirm_feedback, confirm_ticket
 from shared.requests.conversations import Analysis, Transfer, decide_in_thread, triage_messages
 from shared.triage.verdict import Verdict
-from shared.triage.wishes import wish_of
+from shared.triage.wishes import find_wish
 
 ESCALATION_OFFER = "This sounds like something for a person. Shall I pass our conversation on to our team?"
 COMPANION_HELP = (
@@ -28,13 +28,15 @@ async def transfer(call: Call) -> Answer:
 
 
 async def analyze(call: Call) -> Answer:
-    return _describe(await decide_in_thread(triage_messages(call.body(Analysis).messages)))
+    messages = call.body(Analysis).messages
+    await call.rpc("begin_analysis", {})
+    return _describe(await decide_in_thread(triage_messages(messages)))
 
 
 async def answer_companion(call: Call) -> Answer:
     chat = call.body(Chat)
-    wish = wish_of(chat.message)
-    return await _file(call, chat, wish) if wish else await _advise(chat)
+    wish = find_wish(chat.message)
+    return await _file(call, chat, wish) if wish else await _advise(call, chat)
 
 
 async def _file(call: Call, chat: Chat, wish: str) -> Answer:
@@ -46,14 +48,18 @@ async def _file(call: Call, chat: Chat, wish: str) -> Answer:
     return {"filed": "feedback", "category": wish} | confirm_feedback(from_json(stored))
 
 
-async def _advise(chat: Chat) -> Answer:
+async def _advise(call: Call, chat: Chat) -> Answer:
+    await call.rpc("begin_analysis", {})
     verdict = await decide_in_thread(chat.conversation)
     message = f"{ESCALATION_OFFER} {COMPANION_HELP}" if verdict.escalate else COMPANION_HELP
     return {"filed": None, "message": message, "triage": _describe(verdict)}
 
 
 def _describe(verdict: Verdict) -> dict[str, Any]:
-    return verdict._asdict() | {"reasons": [reason._asdict() for reason in verdict.reasons]}
+    return verdict._asdict() | {
+        "candidates": [candidate._asdict() for candidate in verdict.candidates],
+        "reasons": [reason._asdict() for reason in verdict.reasons],
+    }
 
 
 ai_escalation = endpoint(

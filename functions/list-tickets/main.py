@@ -2,7 +2,7 @@
 
 from shared.http.call import Call
 from shared.http.endpoint import Answer, endpoint
-from shared.requests.filters import StatsRange, TicketFilters
+from shared.requests.filters import ConversationPage, StatsRange, TicketFilters
 
 
 async def list_page(call: Call) -> Answer:
@@ -11,7 +11,8 @@ async def list_page(call: Call) -> Answer:
 
 
 async def show_ticket(call: Call) -> Answer:
-    return await call.rpc("get_ticket", call.ticket)
+    page = call.query(ConversationPage)
+    return await call.rpc("get_ticket", call.ticket | page.arguments(), page.request_path)
 
 
 async def list_categories(call: Call) -> Answer:

@@ -6,11 +6,11 @@ from typing import Annotated
 from shared.requests.conversations import Messages, triage_messages
 from shared.requests.fields import MAX_DESCRIPTION, Description, Maybe, Short, as_subject
 from shared.requests.parsing import EitherCase, aliases
-from shared.triage.verdict import Said
+from shared.triage.verdict import Message
 
 
 class Chat(EitherCase):
-    """What was just said to the companion, and what had been said before."""
+    """Models a message to the companion, with the conversation before it."""
 
     message: Description
     conversation_id: Maybe[Short] = None
@@ -19,8 +19,8 @@ class Chat(EitherCase):
     ] = None
 
     @property
-    def conversation(self) -> list[Said]:
-        return [*triage_messages(self.messages or []), Said("customer", self.message)]
+    def conversation(self) -> list[Message]:
+        return [*triage_messages(self.messages or []), Message("customer", self.message)]
 
     @property
     def customer_texts(self) -> list[str]:

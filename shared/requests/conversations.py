@@ -11,7 +11,8 @@ from pydantic import AfterValidator, ConfigDict, Field, field_serializer
 
 from shared.requests.fields import Context, Description, Maybe, Moment, Priority, Short, Stored, as_subject
 from shared.requests.parsing import Body, EitherCase, aliases
-from shared.triage.verdict import Said, Verdict, triage
+from shared.triage.verdict import Message as TriageMessage
+from shared.triage.verdict import Verdict, triage
 
 MAX_TRIAGE_NOTE = 1000
 AUTHORS = dict.fromkeys(("customer", "user", "human"), "customer") | dict.fromkeys(
@@ -56,12 +57,12 @@ Messages = Annotated[list[Message], Field(max_length=500)]
 Summary = Annotated[str, Field(min_length=1, max_length=9000), Stored]
 
 
-def triage_messages(messages: list[Message]) -> list[Said]:
+def triage_messages(messages: list[Message]) -> list[TriageMessage]:
     """Converts a conversation for triage; empty messages keep their places, because reasons count them."""
-    return [Said(message.author, message.body or "") for message in messages]
+    return [TriageMessage(message.author, message.body or "") for message in messages]
 
 
-async def decide_in_thread(conversation: list[Said]) -> Verdict:
+async def decide_in_thread(conversation: list[TriageMessage]) -> Verdict:
     """Triages in a thread: a long conversation must not block other requests."""
     return await asyncio.to_thread(triage, conversation)
 
@@ -71,7 +72,7 @@ class Analysis(Body):
 
 
 class Transfer(EitherCase):
-    """An agent may send one on behalf of a customer, named by id or e-mail address."""
+    """Models a hand-over. An agent may send one on behalf of a customer, named by id or e-mail address."""
 
     conversation_id: Short
     summary_of_issue: Annotated[Summary, Field(serialization_alias="summary")]
@@ -92,8 +93,12 @@ class Transfer(EitherCase):
         return [message.model_dump(exclude_none=True) for message in messages if message.has_text]
 
     def triaged_arguments(self, verdict: Verdict) -> dict[str, Any]:
-        """Returns the RPC's arguments; the sender's priority and category take precedence over triage."""
-        subject = verdict.suggested_subject if verdict.reasons else self.summary_of_issue
+        """Returns the RPC's arguments; the sender's priority and category take precedence over triage.
+
+        The subject is the sender's too, unless triage is sure of a category and the sender names no other.
+        """
+        is_recognised = verdict.category is not None and self.category in (None, verdict.category)
+        subject = verdict.suggested_subject if is_recognised else self.summary_of_issue
         return self.arguments() | {
             "subject": as_subject(subject),
             "priority": self.priority or verdict.priority,

@@ -18,6 +18,7 @@ from shared.requests.parsing import Query
 
 T = TypeVar("T")
 
+MAX_EVENTS = 2**31 - 1
 DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
@@ -48,9 +49,15 @@ def _assignee(text: str) -> str:
     return text
 
 
+def _message(text: str) -> str:
+    if not UUID.fullmatch(text):
+        raise ValueError("must be the messages_before of an earlier answer")
+    return text
+
+
 Once = Annotated[T, BeforeValidator(_once)]
 SEARCH = (
-    "Full text: words that must all occur, in any order. `\"…\"` is a phrase, `-` excludes, `OR` is a choice. "
+    'Full text: words that must all occur, in any order. `"…"` is a phrase, `-` excludes, `OR` is a choice. '
     "Case and accents do not count. While fewer than 20 tickets match, the last word may be a beginning"
 )
 Several = Annotated[list[T], BeforeValidator(_separated), Field(max_length=50)]
@@ -63,6 +70,13 @@ class StatsRange(Query):
     from_day: Once[Day] | None = Field(None, validation_alias="from")
     to_day: Once[Day] | None = Field(None, validation_alias="to")
     time_zone: Once[Short] = "UTC"
+
+
+class ConversationPage(Query):
+    """Cursors of an earlier answer; without them the newest messages and events come."""
+
+    messages_before: Once[Annotated[str, AfterValidator(_message)]] | None = None
+    timeline_before: Once[Annotated[int, Field(ge=1, le=MAX_EVENTS)]] | None = None
 
 
 class TicketFilters(Query):

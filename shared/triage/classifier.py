@@ -1,8 +1,10 @@
-"""A linear model over words and pairs of neighbours, learned by `make train`, in triage.model.
+"""Classifies a text with a linear model over words, their characters, and pairs of neighbours.
 
-The file: a line of JSON (see Model), then for each of n features, little-endian, its key (uint32, the CRC-32 of its text,
-ascending), then for each its idf (uint8, in steps of IDF_STEP), then for each its weights (int8 per category, in steps of the
-category's `scales`).
+Features are hashed into the rows of a table. A text is the sum of its rows over the square root of their number; a matrix turns
+that into intents, and the chances of intents add up to those of categories. `make train` writes the model, triage.model.
+
+The file: a line of JSON (see Model), then the CRC-32 of every known word (uint32, ascending), then the table (int8, `buckets` rows
+of `width`), then the matrix (float32, a row of `width` for each intent). Numbers are little-endian.
 """
 
 import json
@@ -11,120 +13,146 @@ import sys
 import zlib
 from array import array
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
+from operator import add, mul
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from shared.triage.tokens import Word, is_stop, words_of
+from shared.triage.tokens import is_punctuation, tokenize
 
 FILE = Path(__file__).with_name("triage.model")
-IDF_STEP = 1 / 16
-# The beginning says what it is about, and the work is bounded.
-LONGEST_TEXT = 1_000
+# Bounds the work; the subject stands at the beginning.
+MAX_CLASSIFIED_CHARS = 1_000
+MAX_WORD_CHARS = 24
+SPELLING_LENGTHS = (2, 3, 4, 5)
 
 
 class Model(NamedTuple):
     categories: tuple[str, ...]
-    bias: Sequence[float]  # per category, as the weights after calibration
-    scales: Sequence[float]  # per category
-    unknown_idf: float  # what a word that it never saw counts in the length
-    rule_weight: float  # what a trigger of the rules adds to its category
+    intents: Sequence[int]  # the category of each
+    bias: Sequence[float]  # per intent
+    width: int
     abstain: float  # below this confidence there is no category
-    trust: float  # how often the words of security are right
-    figures: dict[str, Any]  # how it was measured
-    keys: "array[int]"
-    idf: bytes
-    weights: "array[int]"
+    security_precision: float  # precision of the triggers of security
+    figures: dict[str, Any]  # its measurements
+    words: "array[int]"
+    table: "array[int]"
+    matrix: Sequence[Sequence[float]]  # per intent
 
 
 class Feature(NamedTuple):
-    """One that the model knows, with where it stands and what it adds to each category."""
+    """Holds the place of a word and its part of the text's vector."""
 
     start: int
     end: int
-    adds: list[float]
+    vector: list[float]
 
 
 @cache
-def model() -> Model:
+def load_model() -> Model:
+    """Reads the shipped model, once."""
     return unpack(FILE.read_bytes())
 
 
 def unpack(file: bytes) -> Model:
+    """Parses the file of a model."""
     line, _, rest = file.partition(b"\n")
     header = json.loads(line)
-    count = header.pop("features")
-    keys, weights = array("I"), array("b")
-    keys.frombytes(rest[: 4 * count])
+    count, size = 4 * header.pop("words"), header.pop("buckets") * header["width"]
+    words, table, numbers = array("I"), array("b"), array("f")
+    words.frombytes(rest[:count])
+    table.frombytes(rest[count : count + size])
+    numbers.frombytes(rest[count + size :])
     if sys.byteorder == "big":
-        keys.byteswap()
-    weights.frombytes(rest[5 * count :])
+        words.byteswap()
+        numbers.byteswap()
+    width = header["width"]
+    matrix = [list(numbers[at : at + width]) for at in range(0, len(numbers), width)]
     header["categories"] = tuple(header["categories"])
-    return Model(**header, keys=keys, idf=rest[4 * count : 5 * count], weights=weights)
+    return Model(**header, words=words, table=table, matrix=matrix)
 
 
-def features_of(text: str) -> Iterator[tuple[str, int, int]]:
-    """Words, and pairs of neighbours with the ends of the text as words of their own: (feature, start, end)."""
-    words = [word for word in words_of(text[:LONGEST_TEXT]) if not is_stop(word.text)]
-    yield from words
-    edge = Word("", 0, 0)
-    for left, right in zip([edge, *words], [*words, edge], strict=True):
-        yield f"{left.text} {right.text}", left.start if left.text else right.start, right.end or left.end
+def features_of(text: str) -> Iterator[tuple[int, int, list[str]]]:
+    """Yields (start, end, features) of each word: itself, its spelling, and the pair with the word before.
 
-
-def key_of(feature: str) -> int:
-    return zlib.crc32(feature.encode("utf-8", "surrogatepass"))
-
-
-def row_of(known: Model, feature: str) -> int | None:
-    """Its row, or None if it was never seen."""
-    key = key_of(feature)
-    row = bisect_left(known.keys, key)
-    return row if row < len(known.keys) and known.keys[row] == key else None
-
-
-def read(known: Model, text: str) -> list[Feature]:
-    """The features of a text of unit length, as the model was trained: sublinear counts times idf.
-
-    None where most words are strange: another language, or nothing that it learned about.
+    The ends of the text count as empty words.
     """
-    found = list(features_of(text))
-    counts = Counter(feature for feature, _, _ in found)
-    places = {feature: (start, end) for feature, start, end in reversed(found)}
-    squares, rows, familiar = 0.0, [], 0
-    for feature, count in counts.items():
-        row = row_of(known, feature)
-        if row is not None:
-            familiar += 1 if " " not in feature else 0
-            value = (1 + math.log(count)) * known.idf[row] * IDF_STEP
-            rows.append((row, value, places[feature]))
-        else:
-            # The stranger a text is, the less its familiar words say; pairs are strange too often to count.
-            value = 0 if " " in feature else (1 + math.log(count)) * known.unknown_idf
-        squares += value * value
-    if familiar * 2 < sum(" " not in feature for feature in counts):
-        return []
-    width = len(known.categories)
-    length = math.sqrt(squares) or 1.0
+    words = [token for token in tokenize(text[:MAX_CLASSIFIED_CHARS]) if not is_punctuation(token.text)]
+    before = ""
+    for place, token in enumerate(words):
+        pairs = [f"{before} {token.text}"]
+        if place == len(words) - 1:
+            pairs.append(f"{token.text} ")
+        yield token.start, token.end, [token.text, *_spelling(token.text), *pairs]
+        before = token.text
+
+
+def _spelling(word: str) -> list[str]:
+    """Returns the character n-grams of a word between its edges."""
+    edged = f"<{word[:MAX_WORD_CHARS]}>"
     return [
-        Feature(
-            start,
-            end,
-            [
-                weight * scale * value / length
-                for weight, scale in zip(
-                    known.weights[row * width : (row + 1) * width], known.scales, strict=True
-                )
-            ],
-        )
-        for row, value, (start, end) in rows
+        "#" + edged[at : at + length]
+        for length in SPELLING_LENGTHS
+        if length < len(edged)
+        for at in range(len(edged) - length + 1)
     ]
 
 
+def feature_hash(feature: str) -> int:
+    return zlib.crc32(feature.encode("utf-8", "surrogatepass"))
+
+
+def is_known(model: Model, word: str) -> bool:
+    """Returns true for a word of the training rows."""
+    key = feature_hash(word)
+    place = bisect_left(model.words, key)
+    return place < len(model.words) and model.words[place] == key
+
+
+def featurize(model: Model, text: str) -> list[Feature]:
+    """Returns the words of a text with their parts of its vector.
+
+    Returns none if the model knows less than half of the words: another language, or another subject.
+    """
+    words = list(features_of(text))
+    distinct = {features[0] for _, _, features in words}
+    if 2 * sum(is_known(model, word) for word in distinct) < len(distinct):
+        return []
+    length = math.sqrt(sum(len(features) for _, _, features in words)) or 1.0
+    width, table = model.width, model.table
+    buckets = len(table) // width
+    parts = []
+    for start, end, features in words:
+        places = [feature_hash(feature) % buckets * width for feature in features]
+        rows = [table[place : place + width] for place in places]
+        parts.append(Feature(start, end, [total / length for total in map(sum, zip(*rows, strict=True))]))
+    return parts
+
+
+def chances_of(model: Model, vector: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Returns the chances of categories, and of intents."""
+    logits = [bias + sum(map(mul, vector, row)) for bias, row in zip(model.bias, model.matrix, strict=True)]
+    intents = probabilities(logits)
+    categories = [0.0] * len(model.categories)
+    for category, chance in zip(model.intents, intents, strict=True):
+        categories[category] += chance
+    return categories, intents
+
+
+def direction_of(model: Model, category: int, intents: Sequence[float]) -> list[float]:
+    """Returns the direction that raises a category's chance most: its likely intents against the others."""
+    own = sum(chance for name, chance in zip(model.intents, intents, strict=True) if name == category)
+    direction = [0.0] * model.width
+    for name, chance, row in zip(model.intents, intents, model.matrix, strict=True):
+        factor = chance / max(own, 1e-9) if name == category else -chance / max(1 - own, 1e-9)
+        direction = list(map(add, direction, [factor * value for value in row]))
+    return direction
+
+
 def probabilities(logits: Sequence[float]) -> list[float]:
+    """Returns the softmax of logits."""
     highest = max(logits)
     exponentials = [math.exp(logit - highest) for logit in logits]
     total = sum(exponentials)
-    return [each / total for each in exponentials]
+    return [value / total for value in exponentials]

@@ -1,4 +1,4 @@
-"""Text as words: folded for comparing, with the place where each stands."""
+"""Splits text into tokens: normalized words and punctuation, with their places."""
 
 import re
 import unicodedata
@@ -8,36 +8,57 @@ from typing import NamedTuple
 _INVISIBLE = "\u00ad\u200b\u200c\u200d\u2060"
 _LETTER = rf"[\w{_INVISIBLE}]"
 _APOSTROPHES = "'\u2019\u2018\u02bc\uff07`\u00b4"
-_TOKEN = re.compile(rf"{_LETTER}+(?:[{_APOSTROPHES}]{_LETTER}+)*|[.,;:!?()\n]+")
+# An abbreviation with dots is one word: a.s.a.p.
+_TOKEN = re.compile(
+    rf"(?<!\w)(?:[a-zA-Z]\.){{2,}}(?:[a-zA-Z](?!\w))?|{_LETTER}+(?:[{_APOSTROPHES}]{_LETTER}+)*|[.,;:!?()\n]+"
+)
 _PLAIN = str.maketrans(dict.fromkeys(_APOSTROPHES, "'") | dict.fromkeys(_INVISIBLE, ""))
 
+_ACCENT = re.compile("[\u0300-\u036f]")
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"})
 
-class Word(NamedTuple):
-    """Folded text and where it stands, [start, end) in the original; a stop is a run of punctuation."""
+
+class Token(NamedTuple):
+    """Holds normalized text and its place, [start, end) in the original: a word or a run of punctuation."""
 
     text: str
     start: int
     end: int
 
 
-def words_of(text: str) -> list[Word]:
-    return [Word(fold(found[0]), found.start(), found.end()) for found in _TOKEN.finditer(text)]
+def tokenize(text: str) -> list[Token]:
+    """Returns the tokens of a text, in its order."""
+    if text.isascii():
+        # Lower case keeps the places of ASCII, so that one call normalizes all.
+        lowered = text.lower().replace("`", "'")
+        return [Token(_without_dots(match[0]), *match.span()) for match in _TOKEN.finditer(lowered)]
+    return [Token(normalize(match[0]), *match.span()) for match in _TOKEN.finditer(text)]
 
 
-def fold(word: str) -> str:
-    """One spelling for upper case, full width, ligatures, curly apostrophes."""
+def normalize(word: str) -> str:
+    """Returns one spelling for upper case, full width, ligatures, accents, curly apostrophes."""
     if word.isascii():
-        return word.lower().replace("`", "'")
-    return unicodedata.normalize("NFKC", word.translate(_PLAIN)).casefold()
+        return _without_dots(word.lower().replace("`", "'"))
+    plain = unicodedata.normalize("NFKC", word.translate(_PLAIN)).casefold()
+    return _without_dots(_ACCENT.sub("", unicodedata.normalize("NFD", plain)))
 
 
-def is_stop(word: str) -> bool:
-    """Whether it is punctuation, where a clause ends."""
+def without_umlauts(word: str) -> str:
+    """Spells German umlauts as ASCII does: ae, oe, ue."""
+    return word.translate(_UMLAUTS)
+
+
+def _without_dots(word: str) -> str:
+    return word.replace(".", "") if "." in word and word[:1].isalpha() else word
+
+
+def is_punctuation(word: str) -> bool:
+    """Returns true for punctuation, where a clause ends."""
     return not (word[:1].isalnum() or word[:1] == "_")
 
 
 def inflections(word: str) -> set[str]:
-    """Its regular English forms: hack, hacks, hacked, hacking."""
+    """Returns the regular English forms of a word: hack, hacks, hacked, hacking."""
     if len(word) < 3 or not word.isalpha():
         return {word}
     forms = {word, word + "s", word + "ed", word + "ing"}

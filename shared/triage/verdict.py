@@ -1,249 +1,352 @@
-"""Whether a conversation with the assistant needs a person, and what it is about."""
+"""Decides whether a conversation with the assistant needs a person, and names its category.
+
+The triggers decide first. The classifier decides between triggers, or without one if it is sure.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence
+from operator import mul
 from typing import NamedTuple
 
 from shared.choices import PRIORITIES
-from shared.triage.classifier import LONGEST_TEXT, Model, model, probabilities, read, row_of
-from shared.triage.rules import SETTLED, Match, Rules, matches, rules
-from shared.triage.tokens import is_stop, words_of
+from shared.triage.classifier import (
+    MAX_CLASSIFIED_CHARS,
+    Model,
+    chances_of,
+    direction_of,
+    featurize,
+    is_known,
+    load_model,
+)
+from shared.triage.languages import UNKNOWN, detect
+from shared.triage.rules import (
+    DEFAULT_LANGUAGE,
+    IGNORE,
+    MARKERS,
+    RESOLVED,
+    Match,
+    Rules,
+    load_language,
+    load_rules,
+    scan,
+)
+from shared.triage.tokens import is_punctuation, normalize, tokenize
 
-# What bounds the work: of the customer's messages the latest, of each its beginning, and so much in all;
-# the classifier reads the last few, for it is calibrated on single messages.
-MOST_MESSAGES = 200
-LONGEST_MESSAGE = 4_000
-MOST_TEXT = 100_000
-MOST_LEARNED = 5
-MOST_REASONS = 20
-MOST_TELLING = 3
-LONGEST_SUBJECT = 120
-# What a message counts against the one after it.
-FADING = 0.8
-FORGOTTEN = 0.1
-# A trigger about which the classifier knows nothing has no measured chance: more likely right than not.
-BY_RULES_ALONE = 0.6
-# What the classifier must know to call a person by itself, of words that are not small; half of it may be strange besides.
-FEWEST_KNOWN = 2
+# Bounds of the work: the customer's latest messages, the beginning of each, and their sum.
+MAX_MESSAGES = 200
+MAX_MESSAGE_CHARS = 4_000
+MAX_TOTAL_CHARS = 100_000
+# The classifier is calibrated on single messages, so it reads only the last few.
+MAX_CLASSIFIED_MESSAGES = 5
+MAX_REASONS = 20
+MAX_CLASSIFIER_REASONS = 3
+MAX_SUGGESTED_SUBJECT = 120
+# The weight of a message relative to the next one.
+RECENCY_DECAY = 0.8
+MIN_RECENCY = 0.1
+# A trigger without a word in the model has no measured confidence: more likely right than wrong.
+RULE_ONLY_CONFIDENCE = 0.6
+# Known content words that the classifier needs to escalate alone; unknown ones may be half as many.
+MIN_KNOWN_WORDS = 2
 NORMAL_PRIORITY = "medium"
 
 
-class Said(NamedTuple):
-    """One message; only what the customer said is read."""
+class Message(NamedTuple):
+    """Holds one message; only those of the role `customer` are read."""
 
     role: str
     text: str
 
 
 class Reason(NamedTuple):
-    """Words as they stand in that message of the conversation, and the category or marker that they point to."""
+    """Quotes words of a message of the conversation, with the category or marker that they point to."""
 
     message: int
     words: str
     points_to: str
 
 
+class Candidate(NamedTuple):
+    """Holds a category and the chance, 0 to 1, that it is right."""
+
+    category: str
+    confidence: float
+
+
 class Verdict(NamedTuple):
-    """`category` is None where nothing points to one; `confidence` is the chance, 0 to 1, that it is right."""
+    """Holds the decision; `category` is None unless sure. `confidence` is that of the first candidate."""
 
     escalate: bool
     category: str | None
     priority: str
     confidence: float
+    candidates: tuple[Candidate, ...]
+    language: str | None
     reasons: tuple[Reason, ...]
     suggested_subject: str
 
 
-class _Found(NamedTuple):
+class _Trigger(NamedTuple):
     message: int
     match: Match
     weight: float
     words: str
 
 
+class _Text(NamedTuple):
+    """Holds what is read of a message of the customer; the latest has age 0."""
+
+    message: int
+    text: str
+    age: int
+    language: str
+    matches: list[Match]
+
+
 class _Part(NamedTuple):
-    """A message from a place on, and what it counts."""
+    """Holds the part of a message that the classifier reads, and its weight."""
 
     message: int
     begin: int
     text: str
     weight: float
-    told: set[str]  # its words that can say what it is about
+    content_words: set[str]
 
 
-class _Read(NamedTuple):
-    """What a conversation says, by the rules and by the classifier."""
+class _Findings(NamedTuple):
+    """Holds what the rules and the classifier find in a conversation."""
 
-    found: list[_Found]
-    learned: list[Reason]  # the most telling first
-    scores: dict[str, float]  # by what triggers point to
+    triggers: list[_Trigger]
+    classifier_reasons: list[Reason]  # the strongest first
+    scores: dict[str, float]  # by target
     chances: dict[str, float]  # by category
-    denied: set[str]
-    is_known: bool  # whether the classifier knows enough of it to call a person by itself
+    language: str | None
+    is_known: bool  # the classifier knows enough words to decide alone
 
 
-def triage(conversation: Sequence[Said]) -> Verdict:
-    """Read the customer's messages, the latest counting most."""
-    return judge(conversation, rules(), model())
+def triage(conversation: Sequence[Message]) -> Verdict:
+    """Decides on a conversation by the shipped rules and model; the latest messages count most."""
+    return decide(conversation, load_rules(), load_model())
 
 
-def judge(conversation: Sequence[Said], known: Rules, learned: Model) -> Verdict:
-    said = _read(conversation, known, learned)
-    category, confidence = _category(said, known, learned)
-    reasons = _reasons(said, category)
+def decide(conversation: Sequence[Message], rules: Rules, model: Model) -> Verdict:
+    """Decides on a conversation by the given rules and model."""
+    findings = _find(conversation, rules, model)
+    category = _category(findings, rules, model)
+    candidates = _candidates(findings, category, rules, model)
+    reasons = _reasons(findings, category)
     return Verdict(
-        escalate=bool(said.scores) or _calls_a_person(said, category, confidence, known),
+        escalate=bool(findings.scores)
+        or findings.language == UNKNOWN
+        or (category is not None and _is_sure(findings, category, rules)),
         category=category,
-        priority=_priority(known, category, said.scores),
-        confidence=round(confidence, 4),
+        priority=_priority(rules, category, findings.scores),
+        confidence=candidates[0].confidence if candidates else 0.0,
+        candidates=candidates,
+        language=findings.language,
         reasons=reasons,
-        suggested_subject=_subject(known, category, reasons),
+        suggested_subject=_subject(rules, category, reasons),
     )
 
 
-def _latest(conversation: Sequence[Said]) -> list[tuple[int, str]]:
-    """The customer's messages that are read, the latest first."""
-    read, room = [], MOST_TEXT
+def classify(text: str, model: Model) -> tuple[Candidate, ...]:
+    """Returns the categories of one message in the order of the classifier's confidence, without rules."""
+    vectors = [feature.vector for feature in featurize(model, text)]
+    if not vectors:
+        return ()
+    chances, _ = chances_of(model, [sum(column) for column in zip(*vectors, strict=True)])
+    ordered = sorted(zip(model.categories, chances, strict=True), key=lambda pair: -pair[1])
+    return tuple(Candidate(name, round(chance, 4)) for name, chance in ordered)
+
+
+def _latest(conversation: Sequence[Message]) -> list[tuple[int, str]]:
+    """Returns the customer's messages within the bounds, the latest first."""
+    latest, room = [], MAX_TOTAL_CHARS
     for index in range(len(conversation) - 1, -1, -1):
         role, text = conversation[index]
         if role != "customer":
             continue
-        read.append((index, text[: min(LONGEST_MESSAGE, room)]))
-        room -= len(read[-1][1])
-        if room <= 0 or len(read) == MOST_MESSAGES:
+        latest.append((index, text[: min(MAX_MESSAGE_CHARS, room)]))
+        room -= len(latest[-1][1])
+        if room <= 0 or len(latest) == MAX_MESSAGES:
             break
-    return read
+    return latest
 
 
-def _read(conversation: Sequence[Said], known: Rules, learned: Model) -> _Read:
-    latest = _latest(conversation)
-    matched = [(index, text, age, matches(text, known)) for age, (index, text) in enumerate(latest)]
-    denied = {match.points_to for _, _, _, found in matched for match in found if match.is_denied}
-    found = [
-        _Found(index, match, FADING**age, text[match.start : match.end])
-        for index, text, age, several in matched
-        for match in several
-        if not match.is_denied
+def _find(conversation: Sequence[Message], rules: Rules, model: Model) -> _Findings:
+    texts, language = _texts(conversation)
+    triggers = [
+        _Trigger(message, match, RECENCY_DECAY**age, text[match.start : match.end])
+        for message, text, age, _, matches in texts
+        for match in matches
+        if not match.is_denied and match.points_to != IGNORE
     ]
-    over = max(
-        ((one.message, one.match.end) for one in found if one.match.points_to == SETTLED), default=(-1, 0)
+    resolved_at = max(
+        ((trigger.message, trigger.match.end) for trigger in triggers if trigger.match.points_to == RESOLVED),
+        default=(-1, 0),
     )
-    found = [one for one in found if _still_true(one, over, known)]
+    triggers = [trigger for trigger in triggers if _is_current(trigger, resolved_at, rules)]
     scores: dict[str, float] = defaultdict(float)
-    for one in found:
-        scores[one.match.points_to] += one.weight
-    learnable = _learnable(latest, over, known, learned)
-    evidence = _evidence(learnable, learned)
-    logits = [
-        bias
-        + sum(adds[place] for _, adds in evidence)
-        + learned.rule_weight * min(1.0, scores.get(name, 0.0))
-        for place, (name, bias) in enumerate(zip(learned.categories, learned.bias, strict=True))
+    for trigger in triggers:
+        scores[trigger.match.points_to] += trigger.weight
+    parts = _classified_parts(texts, resolved_at, model)
+    chances, reasons = _classify(parts, model)
+    return _Findings(triggers, reasons, scores, chances, language, _knows_enough(parts, model))
+
+
+def _texts(conversation: Sequence[Message]) -> tuple[list[_Text], str | None]:
+    """Returns the customer's messages with their triggers, the latest first, and its language.
+
+    A message of doubtful language is read in that of the one before it.
+    """
+    latest = _latest(conversation)
+    languages: dict[int, str] = {}
+    language: str | None = None
+    for message, text in reversed(latest):
+        language = detect(text) or language
+        languages[message] = language or DEFAULT_LANGUAGE
+    texts = [
+        _Text(message, text, age, code, [] if code == UNKNOWN else scan(text, load_language(code)))
+        for age, (message, text) in enumerate(latest)
+        for code in [languages[message]]
     ]
-    chances = dict(zip(learned.categories, probabilities(logits), strict=True)) if evidence else {}
-    return _Read(found, _telling(evidence, chances), scores, chances, denied, _is_known(learnable, learned))
+    return texts, language
 
 
-def _still_true(one: _Found, over: tuple[int, int], known: Rules) -> bool:
-    """Whether the customer did not say later that it is over, which security never is."""
-    if one.match.points_to == known.always:
+def _is_current(trigger: _Trigger, resolved_at: tuple[int, int], rules: Rules) -> bool:
+    """Returns false for a trigger before "it works now"; security is never resolved that way."""
+    target = trigger.match.points_to
+    if target == rules.always_escalate:
         return True
     return (
-        one.match.points_to != SETTLED and one.weight >= FORGOTTEN and (one.message, one.match.start) > over
+        target != RESOLVED
+        and trigger.weight >= MIN_RECENCY
+        and (trigger.message, trigger.match.start) > resolved_at
     )
 
 
-def _learnable(
-    latest: Sequence[tuple[int, str]], over: tuple[int, int], known: Rules, learned: Model
-) -> list[_Part]:
-    """What the classifier reads: of the latest messages what was said since it was over, and is not small talk."""
-    parts = [
-        _Part(index, begin, text, FADING**age, _told(text[begin:], known))
-        for age, (index, text) in enumerate(latest[:MOST_LEARNED])
-        if index >= over[0]
-        for begin in [over[1] if index == over[0] else 0]
-    ]
-    return [part for part in parts if any(row_of(learned, word) is not None for word in part.told)]
+def _classified_parts(texts: Sequence[_Text], resolved_at: tuple[int, int], model: Model) -> list[_Part]:
+    """Returns what the classifier reads: the latest messages since "it works now", without small talk."""
+    parts: list[_Part] = []
+    for message, text, _, code, matches in texts[:MAX_CLASSIFIED_MESSAGES]:
+        # The classifier was trained on one language.
+        if code != DEFAULT_LANGUAGE or message < resolved_at[0]:
+            continue
+        begin = resolved_at[1] if message == resolved_at[0] else 0
+        text = _without(text, [match.clause for match in matches])
+        text = _without(text, [(match.start, match.end) for match in matches if match.points_to in MARKERS])
+        words = _content_words(text[begin:])
+        if any(is_known(model, word) for word in words):
+            # Small talk after a message takes no weight from it.
+            parts.append(_Part(message, begin, text, RECENCY_DECAY ** len(parts), words))
+    return parts
 
 
-def _told(text: str, known: Rules) -> set[str]:
-    words = {word.text for word in words_of(text[:LONGEST_TEXT]) if not is_stop(word.text)}
-    return words - known.small
+def _without(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    """Blanks spans that say nothing of the subject: silenced clauses, calls for a person. Places stay."""
+    for start, end in spans:
+        if end:
+            text = text[:start] + " " * (end - start) + text[end:]
+    return text
 
 
-def _is_known(parts: Sequence[_Part], learned: Model) -> bool:
-    told = {word for part in parts for word in part.told}
-    familiar = sum(row_of(learned, word) is not None for word in told)
-    return familiar >= FEWEST_KNOWN and 2 * (len(told) - familiar) <= familiar
+def _content_words(text: str) -> set[str]:
+    words = {token.text for token in tokenize(text[:MAX_CLASSIFIED_CHARS]) if not is_punctuation(token.text)}
+    return words - load_language().stop_words
 
 
-def _evidence(parts: Sequence[_Part], learned: Model) -> list[tuple[Reason, list[float]]]:
-    """Known words of what is read, and what each adds to each category."""
-    found = []
-    for index, begin, text, weight, _ in parts:
-        for feature in read(learned, text[begin:]):
-            words = text[begin + feature.start : begin + feature.end]
-            found.append((Reason(index, words, ""), [weight * each for each in feature.adds]))
-    return found
+def _knows_enough(parts: Sequence[_Part], model: Model) -> bool:
+    words = {word for part in parts for word in part.content_words}
+    known = sum(is_known(model, word) for word in words)
+    return known >= MIN_KNOWN_WORDS and 2 * (len(words) - known) <= known
 
 
-def _telling(evidence: Sequence[tuple[Reason, list[float]]], chances: dict[str, float]) -> list[Reason]:
-    """The words that say most for the likeliest category."""
-    if not chances:
-        return []
-    place, category = max(enumerate(chances), key=lambda each: chances[each[1]])
-    best = sorted(
-        (one for one in evidence if one[1][place] > 0), key=lambda one: (-one[1][place], one[0].message)
+def _classify(parts: Sequence[_Part], model: Model) -> tuple[dict[str, float], list[Reason]]:
+    """Returns the chances of categories, and the words that raise the likeliest most."""
+    words: list[tuple[Reason, list[float]]] = []
+    for index, begin, text, weight, content_words in parts:
+        for start, end, vector in featurize(model, text[begin:]):
+            quote = text[begin + start : begin + end]
+            reason = Reason(index, quote if normalize(quote) in content_words else "", "")
+            words.append((reason, [weight * value for value in vector]))
+    if not words:
+        return {}, []
+    chances, intents = chances_of(
+        model, [sum(column) for column in zip(*(vector for _, vector in words), strict=True)]
     )
-    return [reason._replace(points_to=category) for reason, _ in best[:MOST_TELLING]]
+    place = max(range(len(chances)), key=chances.__getitem__)
+    direction = direction_of(model, place, intents)
+    strength = [(sum(map(mul, direction, vector)), reason) for reason, vector in words if reason.words]
+    strongest = sorted(strength, key=lambda entry: (-entry[0], entry[1].message))[:MAX_CLASSIFIER_REASONS]
+    reasons = [reason._replace(points_to=model.categories[place]) for value, reason in strongest if value > 0]
+    return dict(zip(model.categories, chances, strict=True)), list(dict.fromkeys(reasons))
 
 
-def _category(said: _Read, known: Rules, learned: Model) -> tuple[str | None, float]:
-    """The words of security first, then triggers that the classifier never met, then the classifier."""
-    likeliest = max(said.chances, key=lambda name: said.chances[name], default=None)
-    chance = said.chances[likeliest] if likeliest else 0.0
-    if known.always in said.scores:
-        return known.always, max(learned.trust, said.chances.get(known.always, 0.0))
-    by_rules = [name for name in said.scores if name in known.categories]
-    foremost = max(by_rules, key=lambda name: said.scores[name], default=None)
-    triggers = [one.words for one in said.found if one.match.points_to == foremost]
-    if foremost and (not likeliest or any(_is_unmet(words, learned) for words in triggers)):
-        return foremost, max(BY_RULES_ALONE, said.chances.get(foremost, 0.0))
-    return (likeliest, chance) if chance >= learned.abstain else (None, chance)
+def _category(findings: _Findings, rules: Rules, model: Model) -> str | None:
+    """Decides by security's triggers, then the other triggers, then the classifier if it is sure."""
+    if rules.always_escalate in findings.scores:
+        return rules.always_escalate
+    triggered = [name for name in findings.scores if name in rules.categories]
+    if triggered:
+        # The classifier decides between those about equally frequent.
+        least = max(findings.scores[name] for name in triggered) / 2
+        close = [name for name in triggered if findings.scores[name] >= least]
+        return max(close, key=lambda name: (findings.chances.get(name, 0.0), findings.scores[name]))
+    if not findings.chances or not findings.is_known:
+        return None
+    likeliest = max(findings.chances, key=lambda name: findings.chances[name])
+    threshold = rules.targets[likeliest].escalate_at if likeliest in rules.targets else model.abstain
+    sure_at = min(threshold, model.abstain)
+    return likeliest if findings.chances[likeliest] >= sure_at else None
 
 
-def _is_unmet(words: str, learned: Model) -> bool:
-    """Whether the classifier cannot judge a trigger, whose first or last word was in nothing that it learned from."""
-    told = [word.text for word in words_of(words) if not is_stop(word.text)]
-    return any(row_of(learned, word) is None for word in (told[0], told[-1]))
+def _candidates(
+    findings: _Findings, category: str | None, rules: Rules, model: Model
+) -> tuple[Candidate, ...]:
+    """Returns the categories in order: that of the triggers first, then by the classifier's confidence."""
+    chances = dict(findings.chances)
+    first = category if category in findings.scores else None
+    if first:
+        measured = model.security_precision if first == rules.always_escalate else RULE_ONLY_CONFIDENCE
+        chance = chances.pop(first, 0.0)
+        confidence = max(chance, measured)
+        # The others share what is left.
+        share = (1 - confidence) / (1 - chance) if chance < 1 else 0.0
+        chances = {name: value * share for name, value in chances.items()}
+        chances[first] = confidence
+    ordered = sorted(chances, key=lambda name: (name != first, -chances[name]))
+    return tuple(Candidate(name, round(chances[name], 4)) for name in ordered)
 
 
-def _calls_a_person(said: _Read, category: str | None, confidence: float, known: Rules) -> bool:
-    """Whether the classifier is sure enough by itself, of what was not denied."""
-    target = known.targets.get(category or "")
-    return said.is_known and target is not None and category not in said.denied and confidence >= target.alone
+def _is_sure(findings: _Findings, category: str, rules: Rules) -> bool:
+    """Returns true if the classifier's confidence suffices to escalate without a trigger."""
+    target = rules.targets.get(category)
+    return target is not None and findings.chances.get(category, 0.0) >= target.escalate_at
 
 
-def _reasons(said: _Read, category: str | None) -> tuple[Reason, ...]:
-    """The triggers, then the words that told the classifier; those that point to the category first."""
+def _reasons(findings: _Findings, category: str | None) -> tuple[Reason, ...]:
+    """Returns the triggers, those of the category first, then the classifier's words."""
     triggers = [
-        Reason(one.message, one.words, one.match.points_to)
-        for one in sorted(said.found, key=lambda one: (one.match.points_to != category, -one.weight))
+        Reason(trigger.message, trigger.words, trigger.match.points_to)
+        for trigger in sorted(
+            findings.triggers, key=lambda trigger: (trigger.match.points_to != category, -trigger.weight)
+        )
     ]
-    learned = said.learned if said.learned and said.learned[0].points_to == category else []
-    return (*triggers[:MOST_REASONS], *(one for one in learned if one not in triggers))
+    words = findings.classifier_reasons
+    words = words if words and words[0].points_to == category else []
+    return (*triggers[:MAX_REASONS], *(reason for reason in words if reason not in triggers))
 
 
-def _priority(known: Rules, category: str | None, scores: dict[str, float]) -> str:
-    """The highest of what was found."""
-    named = [known.targets[name].priority for name in (category, *scores) if name in known.targets]
-    return max(named, key=PRIORITIES.index, default=NORMAL_PRIORITY)
+def _priority(rules: Rules, category: str | None, scores: dict[str, float]) -> str:
+    """Returns the highest priority of the category and the triggers."""
+    priorities = [rules.targets[name].priority for name in (category, *scores) if name in rules.targets]
+    return max(priorities, key=PRIORITIES.index, default=NORMAL_PRIORITY)
 
 
-def _subject(known: Rules, category: str | None, reasons: Sequence[Reason]) -> str:
-    """Like "Account security issue - hacked"."""
+def _subject(rules: Rules, category: str | None, reasons: Sequence[Reason]) -> str:
+    """Returns a subject like "Account security issue - hacked"."""
     if not reasons:
         return "Support request"
-    about = known.targets.get(category or reasons[0].points_to)
+    target = rules.targets.get(category or reasons[0].points_to)
     words = " ".join(reasons[0].words.split())
-    return f"{about.subject if about else 'Support request'} - {words}"[:LONGEST_SUBJECT]
+    return f"{target.subject if target else 'Support request'} - {words}"[:MAX_SUGGESTED_SUBJECT]

@@ -41,6 +41,20 @@ begin
 end
 $$;
 
+-- A refusal whose detail holds what people wrote. PostgreSQL logs the detail of every error, so this
+-- one is the function's result, and PostgREST answers with its status. Nothing may be written before.
+create function desk_private.refusal(
+  status integer, state text, message text, detail jsonb
+) returns jsonb
+language plpgsql set search_path = '' as $$
+begin
+  perform set_config('response.status', refusal.status::text, true);
+  return jsonb_build_object(
+    'code', refusal.state, 'message', refusal.message, 'details', refusal.detail::text,
+    'hint', null);
+end
+$$;
+
 create function desk_private.fail_fields(problems jsonb) returns void
 language plpgsql set search_path = '' as $$
 begin
@@ -102,11 +116,12 @@ language plpgsql immutable set search_path = '' as $$
 begin
   return case
     when given is null and not required then '[]'::jsonb
-    when given is null or given !~ '\S'
-      then desk_private.problem(path, 'is required and must not be blank')
+    -- Before the expression, which reads the whole text.
     when char_length(given) > longest
       then desk_private.problem(
         path, format('must be at most %s characters, it has %s', longest, char_length(given)))
+    when given is null or given !~ '\S'
+      then desk_private.problem(path, 'is required and must not be blank')
     else '[]'::jsonb
   end;
 end
@@ -146,17 +161,17 @@ begin
   if cardinality(urls) = 0 then
     return '[]';
   end if;
+  if cardinality(urls) > 10 then
+    return desk_private.problem(path, 'must have at most 10 URLs');
+  end if;
   return (
-    select case when cardinality(urls) > 10
-      then desk_private.problem(path, 'must have at most 10 URLs')
-      else '[]'::jsonb end
-      || coalesce(
-        jsonb_agg(
-          jsonb_build_object(
-            'path', path || '.' || place - 1, 'message', 'must be an https:// URL'))
-          filter (where desk_private.is_web_url(url) is not true),
-        '[]'
-      )
+    select coalesce(
+      jsonb_agg(
+        jsonb_build_object(
+          'path', path || '.' || place - 1, 'message', 'must be an https:// URL'))
+        filter (where desk_private.is_web_url(url) is not true),
+      '[]'
+    )
     from unnest(urls) with ordinality as given (url, place)
   );
 end
@@ -193,6 +208,21 @@ create function desk_private.wire_time(moment timestamptz) returns text
 language plpgsql immutable set search_path = '' as $$
 begin
   return to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
+end
+$$;
+
+-- PostgreSQL also reads "infinity", "yesterday" and years that no answer can carry.
+create function desk_private.moment_problem(path text, given text) returns jsonb
+language plpgsql stable set search_path = '' as $$
+begin
+  if given is null or given ~ '^[0-9]{4}-'
+    and given::timestamptz between '1970-01-01 00:00:00+00' and '9999-12-31 00:00:00+00'
+  then
+    return '[]';
+  end if;
+  return desk_private.problem(path, 'must be a time like 2026-01-31T12:00:00Z');
+exception when data_exception then
+  return desk_private.problem(path, 'must be a time like 2026-01-31T12:00:00Z');
 end
 $$;
 

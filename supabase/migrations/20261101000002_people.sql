@@ -38,14 +38,24 @@ comment on table desk.customer_branches is
 
 -- The caller. Supabase's anonymous sign-ins have an id but count as not signed in.
 
+-- A token outlives its account by up to an hour, so each request looks the account up by its key.
 create function desk_private.caller() returns uuid
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable security definer set search_path = '' as $$
 declare
   claims jsonb := auth.jwt();
 begin
-  return case when (claims ->> 'is_anonymous')::boolean then null else (claims ->> 'sub')::uuid end;
+  if claims ->> 'sub' is null or coalesce((claims ->> 'is_anonymous')::boolean, false) then
+    return null;
+  end if;
+  return (
+    select u.id from auth.users u
+    where u.id = (claims ->> 'sub')::uuid and u.deleted_at is null
+      and (u.banned_until is null or u.banned_until <= now()));
 end
 $$;
+
+comment on function desk_private.caller is
+  'The signed-in person, or null. A deleted or banned account is nobody.';
 
 create function desk_private.require_caller() returns uuid
 language plpgsql stable set search_path = '' as $$
@@ -59,30 +69,58 @@ begin
 end
 $$;
 
+-- The calling agent. A token of an agent counts as a customer's in two cases. It belongs to an
+-- OAuth client of a third party, or it skipped the second factor that the account has.
+create function desk_private.calling_agent() returns desk.support_agents
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  claims jsonb := auth.jwt();
+  a desk.support_agents;
+begin
+  select g.* into a from desk.support_agents g
+  where g.user_id = desk_private.caller() and g.active and claims ->> 'client_id' is null
+    and (
+      coalesce(claims ->> 'aal' = 'aal2', false)
+      or not exists (
+        select from auth.mfa_factors f where f.user_id = g.user_id and f.status = 'verified'));
+  return a;
+end
+$$;
+
+comment on function desk_private.calling_agent is 'A row of nulls unless the caller is an agent.';
+
 create function desk_private.is_agent() returns boolean
 language plpgsql stable security definer set search_path = '' as $$
 begin
-  return exists (select from desk.support_agents where user_id = desk_private.caller() and active);
+  return (desk_private.calling_agent()).user_id is not null;
 end
 $$;
 
 create function desk_private.is_admin() returns boolean
 language plpgsql stable security definer set search_path = '' as $$
 begin
-  return exists (
-    select from desk.support_agents
-    where user_id = desk_private.caller() and active and role = 'admin');
+  return coalesce((desk_private.calling_agent()).role = 'admin', false);
 end
 $$;
 
 create function desk_private.agent_branch() returns text
 language plpgsql stable security definer set search_path = '' as $$
 begin
-  return (
-    select branch_id from desk.support_agents where user_id = desk_private.caller() and active
-  );
+  return (desk_private.calling_agent()).branch_id;
 end
 $$;
+
+create function desk_private.is_unbound_agent() returns boolean
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  a desk.support_agents := desk_private.calling_agent();
+begin
+  return a.user_id is not null and a.branch_id is null;
+end
+$$;
+
+comment on function desk_private.is_unbound_agent is
+  'The caller is an agent of every branch. With agent_branch, policies say what role_on says.';
 
 comment on function desk_private.agent_branch is
   'The branch that the calling agent is bound to; null for agents who see every branch.';
@@ -162,6 +200,6 @@ grant select on desk.customer_branches to service_role;
 revoke execute on all functions in schema desk_private from public;
 grant execute on function
   desk_private.caller, desk_private.require_caller, desk_private.is_agent, desk_private.is_admin,
-    desk_private.agent_branch,
+    desk_private.agent_branch, desk_private.is_unbound_agent,
   desk_private.fail
 to anon, authenticated, service_role;

@@ -16,13 +16,13 @@
 --     tickets_55_notify_assignment      after insert                      row        notifications
 --     tickets_60_forward                after insert                      row        linear
 --     tickets_60_reply                  after insert                      statement  answering
---     tickets_20_forget_requester       after update                      row        events
 --     tickets_30_index_requester        after update                      row        conversation
 --     tickets_30_index_resolution       after update                      row        conversation
 --     tickets_40_move_clocks            after update                      row        sla
 --     tickets_50_notify_change          after update                      row        notifications
 --     tickets_60_forward_recategorised  after update                      row        linear
 --     tickets_60_forward_status         after update                      row        linear
+--     tickets_20_forget_requesters      after update                      statement  erasure
 --     tickets_20_record_changed         after update                      statement  events
 --   on ticket_messages
 --     messages_30_index                 after insert                      row        conversation
@@ -39,8 +39,12 @@
 --     policies_20_begin_revision        after insert or update or delete  statement  sla
 --   on support_agents
 --     agents_10_check_skills            before insert or update           row        categories
+--     agents_20_release_tickets         after update                      row        notifications
+--     agents_20_release_before_deletion before delete                    row        notifications
 --   on ticket_categories
 --     categories_10_check_reply         after insert or update            row        templates
+--
+-- Two more, on auth.users, are in the chapter erasure.
 
 -- The meaning of each status. CHECKs, indexes and hot paths repeat the names; a test holds them to
 -- this table. `linear_state` is the state type that the issue should have. Any of `linear_states`
@@ -196,11 +200,8 @@ create policy select_own_or_as_agent on desk.support_tickets for select to authe
   using (
     deleted_at is null and (
       customer_id = (select desk_private.caller())
-      or (
-        (select desk_private.is_agent())
-        and ((select desk_private.agent_branch()) is null
-          or branch_id = (select desk_private.agent_branch()))
-      )
+      or (select desk_private.is_unbound_agent())
+      or branch_id = (select desk_private.agent_branch())
     )
   );
 
@@ -318,11 +319,11 @@ $$;
 
 create function desk_private.role_on(t desk.support_tickets, token text default null) returns text
 language plpgsql stable security definer set search_path = '' as $$
+declare
+  a desk.support_agents := desk_private.calling_agent();
 begin
   return case
-    when desk_private.is_agent()
-      and (desk_private.agent_branch() is null or t.branch_id = desk_private.agent_branch())
-      then 'agent'
+    when a.user_id is not null and (a.branch_id is null or t.branch_id = a.branch_id) then 'agent'
     when t.customer_id = desk_private.caller() or desk_private.token_opens(t, token) then 'customer'
   end;
 end
@@ -330,6 +331,16 @@ $$;
 
 comment on function desk_private.role_on is
   'The role of the caller on the ticket: agent, customer, or null.';
+
+-- An agent may be a customer too: a ticket of another branch is visible but read-only.
+create function desk_private.require_agent_on(t desk.support_tickets) returns void
+language plpgsql stable set search_path = '' as $$
+begin
+  if desk_private.role_on(t) is distinct from 'agent' then
+    perform desk_private.fail('SD403', 'This ticket belongs to another branch.');
+  end if;
+end
+$$;
 
 -- Returns the ticket that a caller may see, locked if `for_change`; SD404 otherwise, whether it
 -- exists or not. The lock is FOR NO KEY UPDATE: foreign-key checks do not block on it. So the

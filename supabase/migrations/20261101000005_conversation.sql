@@ -30,12 +30,15 @@ comment on column desk.ticket_messages.said_at is
   'The time of a message that precedes the ticket, if known.';
 
 -- RLS of support_tickets applies inside the subquery: access to a ticket includes its public
--- messages.
+-- messages. Internal ones are for agents of that ticket, as role_on says; being an agent elsewhere
+-- is not enough.
 create policy select_with_ticket on desk.ticket_messages for select to authenticated
-  using (
-    (not is_internal or (select desk_private.is_agent()))
-    and exists (select from desk.support_tickets t where t.id = ticket_id)
-  );
+  using (exists (
+    select from desk.support_tickets t
+    where t.id = ticket_id
+      and (not is_internal or (select desk_private.is_unbound_agent())
+        or t.branch_id = (select desk_private.agent_branch()))
+  ));
 
 revoke all on desk.ticket_messages from public, anon, authenticated, service_role;
 grant select on desk.ticket_messages to authenticated, service_role;
@@ -61,10 +64,12 @@ comment on column desk.ticket_attachments.message_id is
 comment on column desk.ticket_attachments.is_internal is 'As the message it belongs to.';
 
 create policy select_with_ticket on desk.ticket_attachments for select to authenticated
-  using (
-    (not is_internal or (select desk_private.is_agent()))
-    and exists (select from desk.support_tickets t where t.id = ticket_id)
-  );
+  using (exists (
+    select from desk.support_tickets t
+    where t.id = ticket_id
+      and (not is_internal or (select desk_private.is_unbound_agent())
+        or t.branch_id = (select desk_private.agent_branch()))
+  ));
 
 revoke all on desk.ticket_attachments from public, anon, authenticated, service_role;
 grant select on desk.ticket_attachments to authenticated, service_role;

@@ -6,8 +6,8 @@
 -- Flags of a transaction, set with set_config(…, is_local => true) and cleared by their writer:
 --
 --   supadesk.actor  the actor of events, instead of the caller's role
---     read by    actor_on, reply_automatically
---     written by reply_automatically, change_ticket, sweep, apply_linear
+--     read by    actor_on, reply_automatically, release_tickets
+--     written by reply_automatically, change_ticket, sweep, apply_linear, release_tickets
 --   supadesk.quiet  'on': no mail to the requester of a changed ticket
 --     read by    is_quiet
 --     written by change_ticket
@@ -31,8 +31,12 @@ comment on column desk.ticket_events.changes is
   '{column: [old, new]}; for "rated" {"rating": [null, 4]}; empty for "noted".';
 
 create policy select_as_agent on desk.ticket_events for select to authenticated
-  using ((select desk_private.is_agent())
-    and exists (select from desk.support_tickets t where t.id = ticket_id));
+  using (exists (
+    select from desk.support_tickets t
+    where t.id = ticket_id
+      and ((select desk_private.is_unbound_agent())
+        or t.branch_id = (select desk_private.agent_branch()))
+  ));
 
 revoke all on desk.ticket_events from public, anon, authenticated, service_role;
 grant select on desk.ticket_events to authenticated, service_role;
@@ -103,26 +107,6 @@ begin
   return null;
 end
 $$;
-
--- Removes a deleted requester from the history, old values included. It runs before the event of
--- the removal is written: row triggers fire before statement triggers.
-create function desk_private.forget_requester() returns trigger
-language plpgsql security definer set search_path = '' as $$
-begin
-  update desk.ticket_events e
-  set changes = desk_private.without_requester(e.changes),
-    actor_id = nullif(e.actor_id, old.customer_id)
-  where e.ticket_id = new.id;
-  update desk.ticket_messages m
-  set author_id = null
-  where m.ticket_id = new.id and m.author_id = old.customer_id;
-  return null;
-end
-$$;
-
-create trigger tickets_20_forget_requester after update on desk.support_tickets
-  for each row when (old.customer_id is not null and new.customer_id is null)
-    execute function desk_private.forget_requester();
 
 -- Set-based: a sweep over a thousand tickets writes its events in one statement. The plan is cached
 -- after the first change of a connection, usually of one row. Without nested loops that plan also

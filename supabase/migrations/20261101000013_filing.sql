@@ -60,7 +60,8 @@ begin
   loop
     problems := problems || case
       when not entry.is_known
-        then desk_private.problem('context.' || entry.key, 'is not a field of this issue type')
+        then desk_private.problem(
+          'context.' || left(entry.key, 63), 'is not a field of this issue type')
       when entry.key !~ '^[A-Za-z][A-Za-z0-9_]{0,62}$'
         then desk_private.problem(
           'context', 'keys must be letters, digits and underscores, at most 63, a letter first')

@@ -144,6 +144,19 @@ begin
 end
 $$;
 
+-- Whether the person, as an agent, was the last to resolve or close the ticket.
+create function desk_private.was_settled_by(t desk.support_tickets, person uuid) returns boolean
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return coalesce((
+    select e.actor_id = person from desk.ticket_events e
+    where e.ticket_id = t.id and e.actor = 'agent' and e.type = 'status_changed'
+      and e.changes -> 'status' ->> 1 in ('resolved', 'closed')
+    order by e.seq desc
+    limit 1), false);
+end
+$$;
+
 create function desk_private.rate_ticket(
   ref text, rating integer, comment text, access_token text
 ) returns jsonb
@@ -158,6 +171,10 @@ begin
   if t.status not in ('resolved', 'closed') then
     perform desk_private.fail(
       'SD094', 'A ticket can be rated once it is resolved.',
+      jsonb_build_object('status', t.status));
+  end if;
+  if desk_private.was_settled_by(t, desk_private.caller()) then
+    perform desk_private.fail('SD094', 'An agent does not rate their own resolution.',
       jsonb_build_object('status', t.status));
   end if;
   perform desk_private.spend_quota(coalesce(desk_private.caller()::text, 'ticket:' || t.id),

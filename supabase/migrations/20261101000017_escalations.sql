@@ -4,6 +4,7 @@ create table desk.escalation_requests (
   id uuid primary key default gen_random_uuid(),
   ticket_id uuid not null references desk.support_tickets (id) on delete cascade,
   requested_by text not null check (requested_by in ('customer', 'agent')),
+  requester_id uuid,
   reason text not null check (char_length(reason) between 1 and 2000 and reason ~ '\S'),
   target_priority text not null check (target_priority in ('medium', 'high', 'urgent')),
   status text not null default 'pending' check (status in ('pending', 'approved', 'denied')),
@@ -12,6 +13,9 @@ create table desk.escalation_requests (
   decided_at timestamptz,
   created_at timestamptz not null default now()
 );
+
+comment on column desk.escalation_requests.requester_id is
+  'The signed-in person who asked. Nobody decides their own request.';
 
 create index escalation_requests_ticket on desk.escalation_requests (ticket_id, created_at);
 create unique index escalation_requests_pending on desk.escalation_requests (ticket_id)
@@ -23,8 +27,12 @@ comment on table desk.escalation_requests is
   'One open request a ticket at most. decision_note is for agents: customers read by RPC.';
 
 create policy select_as_agent on desk.escalation_requests for select to authenticated
-  using ((select desk_private.is_agent())
-    and exists (select from desk.support_tickets t where t.id = ticket_id));
+  using (exists (
+    select from desk.support_tickets t
+    where t.id = ticket_id
+      and ((select desk_private.is_unbound_agent())
+        or t.branch_id = (select desk_private.agent_branch()))
+  ));
 
 revoke all on desk.escalation_requests from public, anon, authenticated, service_role;
 grant select on desk.escalation_requests to authenticated, service_role;
@@ -86,8 +94,9 @@ begin
     perform desk_private.fail(
       'SD094', 'An escalation of this ticket is waiting for a decision already.');
   end if;
-  insert into desk.escalation_requests (ticket_id, requested_by, reason, target_priority)
-  values (t.id, desk_private.author_on(t), reason, target)
+  insert into desk.escalation_requests (
+    ticket_id, requested_by, requester_id, reason, target_priority)
+  values (t.id, desk_private.author_on(t), desk_private.caller(), reason, target)
   returning * into e;
   perform desk_private.record_event(t.id, 'escalation_requested', e.requested_by,
     jsonb_build_object('target_priority', jsonb_build_array(null, target)));
@@ -122,6 +131,10 @@ begin
     perform desk_private.fail('SD404', 'There is no such escalation request.');
   end if;
   t := desk_private.require_ticket(e.ticket_id::text, for_change => true);
+  perform desk_private.require_agent_on(t);
+  if desk_private.caller() in (e.requester_id, t.customer_id) then
+    perform desk_private.fail('SD403', 'Another admin must decide your own request.');
+  end if;
   update desk.escalation_requests r
   set status = decision, decided_by = desk_private.caller(), decision_note = note,
     decided_at = now()

@@ -5,8 +5,10 @@ language sql stable set search_path = '' as $$
   select case
     when jsonb_typeof(changes) is distinct from 'object'
       then desk_private.problem('changes', 'must be an object')
+    when (select count(*) from jsonb_object_keys(changes)) > 40
+      then desk_private.problem('changes', 'must have at most 40 keys')
     else coalesce((
-      select jsonb_agg(jsonb_build_object('path', k, 'message',
+      select jsonb_agg(jsonb_build_object('path', left(k, 63), 'message',
         'is not something to change: status, priority, category, assigned_to, resolution are'))
       from jsonb_object_keys(changes) as k
       where k <> all ('{status,priority,category,assigned_to,resolution}')
@@ -17,7 +19,9 @@ language sql stable set search_path = '' as $$
       then desk_private.priority_problem('priority', changes ->> 'priority') else '[]'::jsonb end
     || case when changes ? 'category'
       then desk_private.category_problem('category', changes ->> 'category') else '[]'::jsonb end
-    || desk_private.text_problem('resolution', changes ->> 'resolution', 20000, false)
+    || case when jsonb_typeof(changes -> 'resolution') in ('string', 'null') is not false
+      then desk_private.text_problem('resolution', changes ->> 'resolution', 20000, false)
+      else desk_private.problem('resolution', 'must be a string') end
   end
 $$;
 
@@ -67,14 +71,11 @@ declare
   updated desk.support_tickets;
 begin
   t := desk_private.require_ticket(ref, for_change => true);
-  -- An agent may be a customer too: a ticket of another branch is visible but read-only.
-  if desk_private.role_on(t) is distinct from 'agent' then
-    perform desk_private.fail('SD403', 'This ticket belongs to another branch.');
-  end if;
+  perform desk_private.require_agent_on(t);
   if t.version <> expected_version then
-    perform desk_private.fail(
-      'SD092', format(
-        'The ticket has changed: its version is %s, not %s.', t.version, expected_version),
+    return desk_private.refusal(
+      409, 'SD092',
+      format('The ticket has changed: its version is %s, not %s.', t.version, expected_version),
       jsonb_build_object('current', desk_private.updated_ticket_json(t, '{}')));
   end if;
   perform set_config('supadesk.actor', 'agent', true),
@@ -181,6 +182,7 @@ declare
 begin
   perform desk_private.require_admin();
   t := desk_private.require_ticket(ref, for_change => true);
+  perform desk_private.require_agent_on(t);
   update desk.support_tickets s set deleted_at = now(), version = s.version + 1 where s.id = t.id
   returning s.* into t;
   return jsonb_build_object(

@@ -5,7 +5,7 @@
 
 create table desk.notifications (
   id uuid primary key default gen_random_uuid(),
-  user_id uuid not null references auth.users (id) on delete cascade,
+  user_id uuid not null,
   ticket_id uuid not null references desk.support_tickets (id) on delete cascade,
   kind text not null check (kind in (
     'created', 'customer_replied', 'agent_replied', 'status_changed', 'assigned',
@@ -17,6 +17,8 @@ create table desk.notifications (
 );
 
 create index notifications_user on desk.notifications (user_id, created_at desc, id desc);
+create index notifications_unread on desk.notifications (user_id, created_at desc, id desc)
+  where read_at is null;
 create index notifications_ticket on desk.notifications (ticket_id);
 create index notifications_mail_due on desk.notifications (user_id, created_at) where mail_due;
 create index notifications_read on desk.notifications (read_at) where read_at is not null;
@@ -25,10 +27,23 @@ alter table desk.notifications enable row level security;
 
 comment on table desk.notifications is
   'A person''s notifications in the app, customer or agent. Marked read by read_notifications.';
+comment on column desk.notifications.user_id is
+  'No foreign key: its check would lock the account after the ticket, and the deletion of an '
+  'account locks them the other way round. Erasure deletes the rows.';
 comment on column desk.notifications.mail_due is 'The person''s next digest will carry it.';
 
-create policy select_own on desk.notifications for select to authenticated
-  using (user_id = (select desk_private.caller()));
+-- A notification copies data of its ticket, so it needs the rights of the moment of reading. RLS of
+-- support_tickets applies inside the subquery.
+create policy select_own_of_visible_ticket on desk.notifications for select to authenticated
+  using (
+    user_id = (select desk_private.caller())
+    and exists (
+      select from desk.support_tickets t
+      where t.id = ticket_id
+        and (kind in ('agent_replied', 'status_changed', 'assigned', 'escalation_decided')
+          or (select desk_private.is_unbound_agent())
+          or t.branch_id = (select desk_private.agent_branch())))
+  );
 
 revoke all on desk.notifications from public, anon, authenticated, service_role;
 grant select on desk.notifications to authenticated, service_role;
@@ -46,17 +61,32 @@ exception when insufficient_privilege then
 end
 $$;
 
+-- Without ids a batch of the newest is marked: 200,000 at once would outlast the statement timeout.
 create function desk_private.read_notifications(ids uuid[]) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   me uuid := desk_private.require_caller();
+  batch constant integer := 5000;
   marked integer;
 begin
+  if cardinality(ids) > 1000 then
+    perform desk_private.fail_fields(desk_private.problem('ids', 'must have at most 1000 entries'));
+  end if;
+  perform desk_private.spend_quota(me::text, 'notifications');
+  if ids is null then
+    ids := array(
+      select n.id from desk.notifications n where n.user_id = me and n.read_at is null
+      order by n.created_at desc, n.id desc
+      limit batch);
+  end if;
   update desk.notifications n
   set read_at = now(), mail_due = false
-  where n.user_id = me and n.read_at is null and (ids is null or n.id = any (ids));
+  where n.id = any (ids) and n.user_id = me and n.read_at is null;
   get diagnostics marked = row_count;
-  return jsonb_build_object('read', marked);
+  return jsonb_build_object('read', marked) || case
+    when cardinality(ids) = batch then jsonb_build_object('more', exists (
+      select from desk.notifications n where n.user_id = me and n.read_at is null))
+    else '{}' end;
 end
 $$;
 
@@ -65,7 +95,8 @@ language sql security invoker set search_path = ''
 as $$ select desk_private.read_notifications(ids) $$;
 
 comment on function desk.read_notifications is
-  'Marks the caller''s notifications read, all of them when no ids are given.';
+  'Marks the caller''s notifications read: {read, more}. Without ids the newest 5,000; `more` if '
+  'others are left.';
 
 -- News for staff, before fan-out.
 create table desk_private.staff_news (
@@ -78,17 +109,40 @@ create table desk_private.staff_news (
 
 create index staff_news_ticket on desk_private.staff_news (ticket_id);
 
--- Whether an agent receives the news of a ticket: the assigned agent, else all who could take it.
--- Admins receive all but replies.
-create function desk_private.is_recipient(
-  kind text, t desk.support_tickets, a desk.support_agents
+-- Active agents whose accounts live.
+create function desk_private.live_agents() returns setof desk.support_agents
+language sql stable security definer set search_path = '' as $$
+  select a.* from desk.support_agents a join auth.users u on u.id = a.user_id
+  where a.active and u.deleted_at is null and (u.banned_until is null or u.banned_until <= now())
+$$;
+
+-- Whether a live agent may receive news of the ticket at all: of its branch, and assigned, skilled
+-- or an admin.
+create function desk_private.may_follow(
+  t desk.support_tickets, a desk.support_agents
 ) returns boolean
-language sql immutable set search_path = '' as $$
-  select a.active and (a.branch_id is null or a.branch_id = t.branch_id) and (
-    a.user_id = t.assigned_to and kind <> 'escalation_requested'
-    or a.role = 'admin' and kind <> 'customer_replied'
-    or t.assigned_to is null and kind <> 'escalation_requested'
-      and (a.skills = '{}' or t.category = any (a.skills)))
+language plpgsql immutable set search_path = '' as $$
+begin
+  return (a.branch_id is null or coalesce(a.branch_id = t.branch_id, false))
+    and (a.role = 'admin' or coalesce(a.user_id = t.assigned_to, false) or a.skills = '{}'
+      or t.category = any (a.skills));
+end
+$$;
+
+-- Whether a live agent receives the news of a ticket: the assigned agent if that one `can_act`,
+-- else all who could take it. Admins receive all but replies.
+create function desk_private.is_recipient(
+  kind text, t desk.support_tickets, a desk.support_agents, can_act boolean
+) returns boolean
+language plpgsql immutable set search_path = '' as $$
+begin
+  return desk_private.may_follow(t, a) and case
+    when kind = 'escalation_requested' then a.role = 'admin'
+    when a.role = 'admin' and kind <> 'customer_replied' then true
+    when can_act then a.user_id = t.assigned_to
+    else a.skills = '{}' or t.category = any (a.skills)
+  end;
+end
 $$;
 
 create function desk_private.news_data(t desk.support_tickets) returns jsonb
@@ -107,13 +161,20 @@ language sql security definer set search_path = '' as $$
     where n.id in (
       select s.id from desk_private.staff_news s order by s.id limit batch for update skip locked)
     returning n.*
-  ), notified as (
-    insert into desk.notifications (user_id, ticket_id, kind, data, mail_due, created_at)
-    select a.user_id, t.id, n.kind, desk_private.news_data(t), true, n.created_at
+  ), live as materialized (
+    select a from desk_private.live_agents() a
+  ), news as materialized (
+    select n.kind, n.actor_id, n.created_at, t, exists (
+      select from live
+      where (live.a).user_id = t.assigned_to and desk_private.may_follow(t, live.a)) as can_act
     from taken n
     join desk.support_tickets t on t.id = n.ticket_id and t.deleted_at is null
-    join desk.support_agents a on desk_private.is_recipient(n.kind, t, a)
-      and a.user_id is distinct from n.actor_id
+  ), notified as (
+    insert into desk.notifications (user_id, ticket_id, kind, data, mail_due, created_at)
+    select (live.a).user_id, (n.t).id, n.kind, desk_private.news_data(n.t), true, n.created_at
+    from news n
+    join live on desk_private.is_recipient(n.kind, n.t, live.a, n.can_act)
+      and (live.a).user_id is distinct from n.actor_id
     returning user_id
   )
   insert into desk_private.outbox (channel, kind, ordering_key, recipient, available_at)
@@ -248,6 +309,58 @@ $$;
 create trigger escalations_50_notify after insert or update of status
   on desk.escalation_requests
   for each row execute function desk_private.notify_of_escalation();
+
+-- An agent who leaves the desk, a branch or a skill gives up the unresolved tickets that go with
+-- it. What came in for them, and was not read, becomes news for the agents who can take the tickets
+-- now.
+create function desk_private.release_tickets() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  remaining desk.support_agents;
+  actor text := coalesce(current_setting('supadesk.actor', true), '');
+begin
+  if tg_op = 'UPDATE' then
+    remaining := new;
+  end if;
+  perform set_config('supadesk.actor', 'system', true);
+  with lost as (
+    select t.id from desk.support_tickets t
+    where t.assigned_to = old.user_id and t.deleted_at is null
+      and t.status in ('open', 'in_progress', 'waiting_on_customer')
+      and (
+        remaining.active is not true
+        or remaining.branch_id is not null and t.branch_id is distinct from remaining.branch_id
+        or remaining.skills <> '{}' and t.category <> all (remaining.skills)
+          and (old.skills = '{}' or t.category = any (old.skills)))
+    order by t.id
+    for no key update
+  ), released as (
+    update desk.support_tickets t set assigned_to = null from lost where t.id = lost.id
+    returning t.id
+  )
+  insert into desk_private.staff_news (kind, ticket_id)
+  select distinct case n.kind when 'assigned' then 'created' else n.kind end, n.ticket_id
+  from released join desk.notifications n on n.ticket_id = released.id
+  where n.user_id = old.user_id and n.read_at is null
+    and n.kind in ('assigned', 'created', 'customer_replied', 'due_soon', 'breached');
+  perform set_config('supadesk.actor', actor, true);
+  return old;
+exception when others then
+  -- A by-product: neither the change of an agent nor the deletion of an account fails for it.
+  raise warning 'tickets of an agent were not released: %', sqlstate;
+  return old;
+end
+$$;
+
+create trigger agents_20_release_tickets
+  after update of active, branch_id, skills on desk.support_agents
+  for each row
+  when ((old.active, old.branch_id, old.skills)
+    is distinct from (new.active, new.branch_id, new.skills))
+  execute function desk_private.release_tickets();
+
+create trigger agents_20_release_before_deletion before delete on desk.support_agents
+  for each row execute function desk_private.release_tickets();
 
 revoke execute on all functions in schema desk_private from public;
 revoke all on function desk.read_notifications from public, anon, authenticated, service_role;

@@ -7,7 +7,8 @@ create function desk_private.requester_address(t desk.support_tickets) returns t
 language sql stable security definer set search_path = '' as $$
   select case when t.customer_id is null then t.requester_email
     else (select nullif(u.email, '') from auth.users u
-      where u.id = t.customer_id and u.email_confirmed_at is not null) end
+      where u.id = t.customer_id and u.email_confirmed_at is not null and u.deleted_at is null)
+  end
 $$;
 
 create function desk_private.requester_mail(o desk_private.outbox,
@@ -36,13 +37,18 @@ language sql stable security definer set search_path = '' as $$
 $$;
 
 -- A digest of a person's unmailed notifications: counts per kind, and the fifty most important.
--- Building it marks them as mailed.
+-- Building it marks them as mailed. Those of tickets that the person may not follow any more are
+-- left out.
 create function desk_private.digest_mail(person uuid) returns jsonb
 language sql security definer set search_path = '' as $$
-  with due as (
+  with taken as (
     update desk.notifications n set mail_due = false
     where n.user_id = person and n.mail_due
-    returning n.kind, n.data, n.created_at, n.id
+    returning n.kind, n.data, n.created_at, n.id, n.ticket_id
+  ), due as (
+    select taken.* from taken
+    join desk.support_tickets t on t.id = taken.ticket_id and t.deleted_at is null
+    join desk_private.live_agents() a on a.user_id = person and desk_private.may_follow(t, a)
   ), numbered as (
     select due.*, row_number() over (order by array_position(
       '{breached,due_soon,escalation_requested,assigned,customer_replied,created}', kind),
@@ -59,11 +65,25 @@ language sql security definer set search_path = '' as $$
       from numbered where place <= 50))
 $$;
 
+-- Whether a frozen digest still names only tickets that its recipient may follow. A retry sends the
+-- same bytes or nothing.
+create function desk_private.may_send_digest(o desk_private.outbox) returns boolean
+language sql stable security definer set search_path = '' as $$
+  select not exists (
+    select from jsonb_array_elements(o.payload -> 'items') as item
+    where not exists (
+      select from desk.support_tickets t
+      join desk_private.live_agents() a
+        on a.user_id = o.recipient and desk_private.may_follow(t, a)
+      where t.ticket_number = item ->> 'ticket_number' and t.deleted_at is null))
+$$;
+
 create function desk_private.mail_address(o desk_private.outbox) returns text
 language sql stable security definer set search_path = '' as $$
   select case
     when o.kind = 'digest'
-      then (select nullif(u.email, '') from auth.users u where u.id = o.recipient)
+      then (select nullif(u.email, '') from auth.users u
+        where u.id = o.recipient and u.email_confirmed_at is not null and u.deleted_at is null)
     else (select desk_private.requester_address(t) from desk.support_tickets t
       where t.id = o.ticket_id and t.deleted_at is null)
   end
@@ -79,6 +99,9 @@ begin
     select s.* into t from desk.support_tickets s where s.id = o.ticket_id;
     o.payload := case when o.kind = 'digest' then desk_private.digest_mail(o.recipient)
       else desk_private.requester_mail(o, t) end;
+  end if;
+  if o.kind = 'digest' and not desk_private.may_send_digest(o) then
+    return null;
   end if;
   if o.payload ->> 'to' is null then
     o.payload := o.payload || jsonb_build_object('to', desk_private.mail_address(o));

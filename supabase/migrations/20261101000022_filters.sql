@@ -3,9 +3,38 @@
 -- A list is one dynamic statement of the given filters, each as a literal: a custom plan. So every
 -- filter has its index, and the planner sees the values.
 
-create function desk_private.list_problems(f jsonb) returns jsonb
+-- Sizes, before anything walks the values.
+create function desk_private.list_size_problems(f jsonb) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
+  return (
+    select coalesce(jsonb_agg(problem.value), '[]')
+    from unnest('{status,priority,category}'::text[]) as field
+    cross join lateral jsonb_array_elements(
+      case when jsonb_array_length(f -> field) > 50
+        then desk_private.problem(field, 'must have at most 50 values')
+        else '[]' end) as problem
+  )
+  || case
+    when f -> 'context' is null then '[]'::jsonb
+    when jsonb_typeof(f -> 'context') <> 'object'
+      then desk_private.problem('context', 'must be an object of key and value')
+    when (select count(*) from jsonb_object_keys(f -> 'context')) > 10
+      then desk_private.problem('context', 'must have at most 10 keys')
+    else '[]' end
+  || case when char_length(f ->> 'q') > 200
+    then desk_private.problem('q', 'must be at most 200 characters') else '[]' end;
+end
+$$;
+
+create function desk_private.list_problems(f jsonb) returns jsonb
+language plpgsql stable set search_path = '' as $$
+declare
+  too_much jsonb := desk_private.list_size_problems(f);
+begin
+  if too_much <> '[]' then
+    return too_much;
+  end if;
   return (
     select case when f ->> 'scope' is null then '[]'::jsonb
         else desk_private.choice_problem('scope', f ->> 'scope', '{mine,queue}') end
@@ -44,11 +73,6 @@ begin
       || case when (f ->> 'page_offset')::integer between 0 and 10000
         then '[]'::jsonb
         else desk_private.problem('page_offset', 'must be 0 to 10000; go deeper with cursor') end
-      || case when char_length(f ->> 'q') > 200
-        then desk_private.problem('q', 'must be at most 200 characters') else '[]'::jsonb end
-      || case when jsonb_typeof(f -> 'context') <> 'object'
-        then desk_private.problem('context', 'must be an object of key and value')
-          else '[]'::jsonb end
   );
 end
 $$;
@@ -154,7 +178,8 @@ $$;
 
 revoke execute on all functions in schema desk_private from public;
 grant execute on function
-  desk_private.list_problems, desk_private.visible_condition, desk_private.ticket_condition,
+  desk_private.list_problems, desk_private.list_size_problems, desk_private.visible_condition,
+    desk_private.ticket_condition,
     desk_private.one_of,
   desk_private.context_condition, desk_private.list_page, desk_private.cursor_moment,
     desk_private.after_cursor,

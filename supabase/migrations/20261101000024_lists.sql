@@ -76,7 +76,9 @@ create function desk.list_tickets(
 ) returns jsonb
 language plpgsql stable security invoker set search_path = '' as $$
 declare
-  is_number boolean := coalesce(q ~* '^\s*SUP-[0-9]+\s*$', false);
+  -- The expression reads the whole text, and list_problems comes later.
+  is_number boolean := coalesce(
+    case when char_length(q) <= 200 then q ~* '^\s*SUP-[0-9]+\s*$' end, false);
   f jsonb := jsonb_strip_nulls(jsonb_build_object(
     'scope', scope, 'status', status, 'priority', priority, 'category', category,
     'assigned_to', assigned_to, 'escalated', escalated,

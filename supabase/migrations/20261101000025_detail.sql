@@ -1,7 +1,51 @@
 -- One ticket, whole: its conversation, timeline, metrics and what Linear knows of it.
 
+-- A page is the newest hundred before a cursor. Its length is one more if another page follows.
+
+create function desk_private.message_page(
+  t desk.support_tickets, is_agent boolean, before uuid
+) returns uuid[]
+language plpgsql stable set search_path = '' as $$
+declare
+  edge desk.ticket_messages;
+begin
+  if before is not null then
+    select m.* into edge from desk.ticket_messages m
+    where m.id = before and m.ticket_id = t.id and (is_agent or not m.is_internal);
+    if not found then
+      perform desk_private.fail_fields(desk_private.problem(
+        'messages_before', 'must be the messages_before of an earlier answer'));
+    end if;
+  end if;
+  -- The first bound is for the index. The messages of a transcript share their time.
+  return array(
+    select m.id from desk.ticket_messages m
+    where m.ticket_id = t.id and (is_agent or not m.is_internal)
+      and m.created_at <= coalesce(edge.created_at, 'infinity')
+      and (edge.id is null
+        or (m.created_at, coalesce(m.transcript_place, 2147483647), m.id)
+          < (edge.created_at, coalesce(edge.transcript_place, 2147483647), edge.id))
+    order by m.created_at desc, m.transcript_place desc nulls first, m.id desc
+    limit 101);
+end
+$$;
+
+create function desk_private.timeline_page(
+  t desk.support_tickets, is_agent boolean, before integer
+) returns integer[]
+language plpgsql stable set search_path = '' as $$
+begin
+  return array(
+    select e.seq from desk.ticket_events e
+    where e.ticket_id = t.id and e.seq < coalesce(before, 2147483647)
+      and (is_agent or e.type in ('created', 'status_changed', 'replied', 'rated'))
+    order by e.seq desc
+    limit 101);
+end
+$$;
+
 create function desk_private.ticket_messages_json(
-  t desk.support_tickets, is_agent boolean
+  t desk.support_tickets, page uuid[]
 ) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
@@ -22,13 +66,13 @@ begin
     ) order by m.created_at, m.transcript_place, m.id), '[]')
     from desk.ticket_messages m
     left join desk.support_agents a on a.user_id = m.author_id
-    where m.ticket_id = t.id and (is_agent or not m.is_internal)
+    where m.id = any (page)
   );
 end
 $$;
 
 create function desk_private.ticket_attachments_json(
-  t desk.support_tickets, is_agent boolean
+  t desk.support_tickets, page uuid[]
 ) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
@@ -38,14 +82,14 @@ begin
       'created_at', desk_private.wire_time(f.created_at)
     ) order by f.created_at, f.id), '[]')
     from desk.ticket_attachments f
-    where f.ticket_id = t.id and (is_agent or not f.is_internal)
+    where f.ticket_id = t.id and (f.message_id is null or f.message_id = any (page))
   );
 end
 $$;
 
 -- A customer reads the creation, changes of status and replies; an agent reads everything.
 create function desk_private.ticket_timeline_json(
-  t desk.support_tickets, is_agent boolean
+  t desk.support_tickets, is_agent boolean, page integer[]
 ) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
@@ -63,8 +107,7 @@ begin
       end order by e.seq), '[]')
     from desk.ticket_events e
     left join desk.support_agents a on a.user_id = e.actor_id
-    where e.ticket_id = t.id
-      and (is_agent or e.type in ('created', 'status_changed', 'replied', 'rated'))
+    where e.ticket_id = t.id and e.seq = any (page)
   );
 end
 $$;
@@ -93,11 +136,15 @@ begin
 end
 $$;
 
-create function desk_private.get_ticket(ref text, access_token text) returns jsonb
+create function desk_private.get_ticket(
+  ref text, access_token text, messages_before uuid, timeline_before integer
+) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 declare
   t desk.support_tickets := desk_private.require_ticket(ref, access_token);
   is_agent boolean := desk_private.role_on(t, access_token) = 'agent';
+  messages uuid[] := desk_private.message_page(t, is_agent, messages_before);
+  events integer[] := desk_private.timeline_page(t, is_agent, timeline_before);
 begin
   return desk_private.ticket_summary(t)
     || jsonb_build_object(
@@ -107,9 +154,11 @@ begin
         desk_private.wire_time(t.closed_at),
       'version', t.version,
       'sla', desk_private.sla_json(t), 'linear', desk_private.linear_state(t.id),
-      'messages', desk_private.ticket_messages_json(t, is_agent),
-      'attachments', desk_private.ticket_attachments_json(t, is_agent),
-      'timeline', desk_private.ticket_timeline_json(t, is_agent),
+      'messages', desk_private.ticket_messages_json(t, messages[:100]),
+      'messages_before', case when cardinality(messages) > 100 then messages[100] end,
+      'attachments', desk_private.ticket_attachments_json(t, messages[:100]),
+      'timeline', desk_private.ticket_timeline_json(t, is_agent, events[:100]),
+      'timeline_before', case when cardinality(events) > 100 then events[100] end,
       'escalations', (
         select coalesce(jsonb_agg(desk_private.escalation_json(e) order by e.created_at, e.id),
           '[]')
@@ -120,13 +169,16 @@ begin
 end
 $$;
 
-create function desk.get_ticket(ticket text, access_token text default null) returns jsonb
+create function desk.get_ticket(
+  ticket text, access_token text default null, messages_before uuid default null,
+  timeline_before integer default null
+) returns jsonb
 language sql stable security invoker set search_path = ''
-as $$ select desk_private.get_ticket(ticket, access_token) $$;
+as $$ select desk_private.get_ticket(ticket, access_token, messages_before, timeline_before) $$;
 
 comment on function desk.get_ticket is
   'One ticket by number or id, with the messages, attachments, timeline and metrics that the '
-  'caller may see.';
+  'caller may see. Messages and timeline are the newest hundred before a cursor.';
 
 revoke execute on all functions in schema desk_private from public;
 revoke all on function desk.get_ticket from public, anon, authenticated, service_role;

@@ -16,7 +16,7 @@ comment on table desk_private.transfers is
 
 -- The functions accept bodies of the same size: 500 messages and 256 Ki characters.
 create function desk_private.transcript_problems(transcript jsonb) returns jsonb
-language plpgsql immutable set search_path = '' as $$
+language plpgsql stable set search_path = '' as $$
 begin
   if jsonb_typeof(transcript) is distinct from 'array'
     or jsonb_array_length(transcript) not between 1 and 500 then
@@ -32,7 +32,10 @@ begin
       desk_private.choice_problem(
         'transcript.' || place - 1 || '.author', entry ->> 'author', '{customer,ai}')
       || desk_private.text_problem(
-        'transcript.' || place - 1 || '.body', entry ->> 'body', 20000)) as problem
+        'transcript.' || place - 1 || '.body',
+        case when jsonb_typeof(entry -> 'body') = 'string' then entry ->> 'body' end, 20000)
+      || desk_private.moment_problem(
+        'transcript.' || place - 1 || '.said_at', entry ->> 'said_at')) as problem
   );
 end
 $$;
@@ -149,6 +152,31 @@ comment on function desk.create_transfer is
   'Files the caller''s conversation with an assistant, or by an agent a customer''s: [{author: '
   'customer or ai, body, said_at?}]. A repeated conversation_id gets the same answer.';
 
+-- Triage runs in the function, so its quota is a call of its own. Agents have none.
+create function desk_private.begin_analysis() returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  me uuid := desk_private.require_caller();
+  is_counted boolean := not desk_private.is_agent();
+begin
+  if is_counted then
+    perform desk_private.spend_quota(me::text, 'analysis');
+  end if;
+  return jsonb_build_object('is_counted', is_counted);
+end
+$$;
+
+create function desk.begin_analysis() returns jsonb
+language sql security invoker set search_path = ''
+as $$ select desk_private.begin_analysis() $$;
+
+comment on function desk.begin_analysis is
+  'Counts an analysis of a conversation against the caller''s quota: {is_counted}.';
+
 revoke execute on all functions in schema desk_private from public;
-revoke all on function desk.create_transfer from public, anon, authenticated, service_role;
-grant execute on function desk_private.create_transfer, desk.create_transfer to authenticated;
+revoke all on function desk.create_transfer, desk.begin_analysis
+  from public, anon, authenticated, service_role;
+grant execute on function
+  desk_private.create_transfer, desk_private.begin_analysis, desk.create_transfer,
+  desk.begin_analysis
+to authenticated;

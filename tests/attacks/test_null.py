@@ -1,7 +1,8 @@
 """NULL in place of every argument of every RPC, as every role: a clear refusal or an answer, and nobody is let in."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
@@ -24,6 +25,7 @@ PARTNER = {"integration": "shop", "customer": "<customer>"}
 NEWS = Jsonb([{"issue_id": str(uuid4()), "updated_at": "2026-11-01T00:00:00Z"}])
 CALLS: dict[str, Arguments] = {
     "add_message": {"ticket": "<ticket>", "body": "b"},
+    "begin_analysis": {},
     "begin_linear_poll": {},
     "claim_linear": {},
     "claim_mail": {},
@@ -67,11 +69,17 @@ order by 1
 class Caller:
     """Calls RPCs in transactions that are rolled back, as PostgREST would for each role."""
 
-    def __init__(self, db: psycopg.Connection[Any], people: dict[str, Person], ticket: str) -> None:
-        self.db, self.people, self.ticket = db, people, ticket
+    def __init__(
+        self, db: psycopg.Connection[Any], people: dict[str, Person], ticket: str, ticket_id: str
+    ) -> None:
+        self.db, self.people, self.ticket, self.ticket_id = db, people, ticket, ticket_id
+        self.error: tuple[str | None, str | None] | None = None
 
-    def status(self, role: str, rpc: str, arguments: Arguments) -> int:
-        """Returns the HTTP status that a function would answer with."""
+    def status(
+        self, role: str, rpc: str, arguments: Arguments, types: Mapping[str, str] = MappingProxyType({})
+    ) -> int:
+        """Returns the HTTP status that a function would answer with; literals of `types` are cast."""
+        self.error = None
         given = {name: self._filled(value) for name, value in arguments.items()}
         with self.db.transaction(force_rollback=True):
             person = self.people.get(role)
@@ -79,11 +87,13 @@ class Caller:
             settings = "select set_config('request.jwt.claims', %s, true), set_config('role', %s, true)"
             try:
                 self.db.execute(settings, [json.dumps(claims), claims["role"]])
-                named = ", ".join(f"{name} => %({name})s" for name in given)
+                casts = {name: f"::{kind}" for name, kind in types.items()}
+                named = ", ".join(f"{name} => %({name})s{casts.get(name, '')}" for name in given)
                 self.db.execute(f"select desk.{rpc}({named})", given)
             except psycopg.errors.InsufficientPrivilege:
                 return 403
             except psycopg.Error as error:
+                self.error = (error.sqlstate, error.diag.message_primary)
                 told = {"code": error.sqlstate, "message": "m", "details": error.diag.message_detail}
                 return from_store(400, json.dumps(told).encode()).status
         return 200
@@ -98,11 +108,12 @@ class Caller:
 def caller(
     db: psycopg.Connection[Any], api: Client, customer: Person, agent: Person, admin: Person
 ) -> Iterator[Caller]:
-    ticket = file(api(customer))["ticket_number"]
+    filed = file(api(customer))
     with db.transaction(force_rollback=True):
         secret = "select desk_private.set_setting('intake_secret_sha256', to_jsonb(desk_private.sha256('the secret')))"
         db.execute(secret)
-        yield Caller(db, {"customer": customer, "agent": agent, "admin": admin}, ticket)
+        people = {"customer": customer, "agent": agent, "admin": admin}
+        yield Caller(db, people, filed["ticket_number"], filed["ticket_id"])
 
 
 def declared(db: psycopg.Connection[Any]) -> dict[str, list[str]]:

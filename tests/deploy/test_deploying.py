@@ -37,7 +37,11 @@ def deployed(project: Project) -> Iterator[Project]:
     with answering(FINE) as url:
         project.serve("add-message", url=url, candidate=url)
         assert project.deploy("deploy", "add-message", *NOW) == 0
-        project.edit("functions/add-message/main.py", "Adds to a ticket", "Adds to one")
+        project.edit(
+            "functions/add-message/main.py",
+            "from typing import Annotated",
+            "from typing import Annotated  # changed",
+        )
         yield project
 
 

@@ -60,7 +60,12 @@ def test_nothing_where_nothing_has_changed(deployed: Project, select: Select) ->
 @pytest.mark.parametrize(
     ("path", "old", "new", "selected"),
     [
-        ("functions/add-message/main.py", "Adds to a ticket", "Adds to one", ["add-message"]),
+        (
+            "functions/add-message/main.py",
+            "from typing import Annotated",
+            "from typing import Annotated  # changed",
+            ["add-message"],
+        ),
         ("shared/store.py", "CONNECTIONS = 64", "CONNECTIONS = 65", ALL),
         ("requirements.txt", "# This file", "# The file", ALL),
         ("deploy/functions.toml", 'memory = "256Mi"', 'memory = "512Mi"', ALL),
@@ -88,7 +93,11 @@ def test_another_value_goes_where_it_is_read(deployed: Project, capfd: pytest.Ca
 
 
 def test_a_version_that_failed_is_selected_again(deployed: Project, select: Select) -> None:
-    deployed.edit("functions/add-message/main.py", "Adds to a ticket", "Adds to one")
+    deployed.edit(
+        "functions/add-message/main.py",
+        "from typing import Annotated",
+        "from typing import Annotated  # changed",
+    )
     with answering(problem(500, "internal")) as broken:
         deployed.serve("add-message", candidate=broken)
         assert deployed.deploy("deploy", "--patience", "0") == 1

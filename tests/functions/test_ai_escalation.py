@@ -13,10 +13,10 @@ from psycopg import sql
 
 from deploy.migrate import Connection
 from local.people import PROFILE, Client, NewPerson, Person, RunningStack
-from shared.triage.wishes import WISHES, wish_of
+from shared.triage.wishes import WISHES, find_wish
 from tests.assertions import assert_problem
 from tests.mailbox import Mailbox, bodies
-from tests.payloads import detail
+from tests.payloads import detail, every_message
 
 Body = dict[str, Any]
 
@@ -175,6 +175,20 @@ class TestTransfer:
         answer = transferred(api(customer), conversationHistory=said)
         assert (answer["category"], answer["priority"]) == ("other", "medium")
         assert answer["subject"] == TRANSFER["summaryOfIssue"]
+
+    @pytest.mark.parametrize(
+        ("summary", "category"),
+        [("Double charge for order 12", "banking_issue"), ("The customer loves the app", None)],
+    )
+    def test_the_senders_subject_stays_without_a_sure_category(
+        self, summary: str, category: str | None, api: Client, customer: Person
+    ) -> None:
+        said = [{"role": "user", "content": "I get an error" if category else "I love this app"}]
+        answer = transferred(
+            api(customer), summaryOfIssue=summary, category=category, conversationHistory=said
+        )
+        assert answer["subject"] == summary
+        assert answer["priority"] == "medium"
 
     def test_a_category_that_the_desk_has_retired_is_not_recognised(
         self, api: Client, customer: Person, db: Connection
@@ -427,7 +441,7 @@ class TestStraightOnTheStore:
         transcript = [{"author": "ai", "body": f"{n} {'word ' * 80}end"} for n in range(500)]
         response = file_on_the_store(rest(customer), transcript=transcript)
         assert response.status_code == 200, response.text
-        kept = detail(api(customer), response.json()["ticket_number"])["messages"]
+        kept = every_message(api(customer), response.json()["ticket_number"])
         assert [message["body"] for message in kept] == [message["body"] for message in transcript]
 
 
@@ -519,7 +533,8 @@ class TestAnalysis:
     def test_a_security_concern_is_recognised(self, api: Client, customer: Person, db: Connection) -> None:
         answer = analysis(api(customer), ("user", HACKED))
         assert set(answer) == {
-            "success", "escalate", "category", "priority", "confidence", "reasons", "suggested_subject",
+            "success", "escalate", "category", "priority", "confidence", "candidates", "language", "reasons",
+            "suggested_subject",
         }  # fmt: skip
         assert (answer["escalate"], answer["category"], answer["priority"]) == (
             True,
@@ -528,7 +543,28 @@ class TestAnalysis:
         )
         assert answer["suggested_subject"] == "Account security issue - hacked"
         assert set(answer["reasons"][0]) == {"message", "words", "points_to"}
+        assert answer["language"] == "en"
+        assert answer["candidates"][0] == {"category": "security_concern", "confidence": answer["confidence"]}
         assert tickets_of(db, customer) == 0
+
+    @pytest.mark.parametrize("text", ["I love this app", "What about it then?", "Two tickets to the concert"])
+    def test_a_guess_is_no_category(self, text: str, api: Client, customer: Person) -> None:
+        answer = analysis(api(customer), ("user", text))
+        assert (answer["escalate"], answer["category"], answer["priority"]) == (False, None, "medium")
+        confidences = [candidate["confidence"] for candidate in answer["candidates"]]
+        assert confidences == sorted(confidences, reverse=True)
+
+    @pytest.mark.parametrize(
+        "text",
+        ["Mein Konto wurde gehackt, bitte sperren Sie es", "Mi cuenta fue hackeada", "Je veux parler à un humain", "Меня взломали", "我的账户被盗了,请找人工客服", "agent", "human", "representative", "I want to speak to your boss"],
+    )  # fmt: skip
+    def test_a_person_is_called_in_any_language(self, text: str, api: Client, customer: Person) -> None:
+        assert analysis(api(customer), ("user", text))["escalate"] is True
+
+    def test_an_unreadable_message_is_said_to_be(self, api: Client, customer: Person) -> None:
+        answer = analysis(api(customer), ("user", "Меня взломали"))
+        assert (answer["language"], answer["category"], answer["priority"]) == ("unknown", None, "medium")
+        assert (answer["candidates"], answer["reasons"]) == ([], [])
 
     def test_what_only_the_assistant_says_is_no_reason(self, api: Client, customer: Person) -> None:
         said = [
@@ -607,7 +643,7 @@ class TestCompanion:
 
     @pytest.mark.parametrize(("wish", "example"), EXAMPLES)
     def test_each_phrase_is_found_in_its_example(self, wish: str, example: str) -> None:
-        assert wish_of(example) == (None if wish == "nothing" else wish)
+        assert find_wish(example) == (None if wish == "ignore" else wish)
 
     def test_it_is_filed_with_what_the_customer_said_before(self, api: Client, customer: Person) -> None:
         said = [

@@ -242,6 +242,7 @@ NEITHER = str(uuid4())
 # Each with arguments that are right for somebody: about the customer's own, in a state in which it can be done.
 RPCS: dict[str, Callable[[Desk], dict[str, Any]]] = {
     "add_message": lambda desk: {"ticket": desk.ticket(), "body": "Hello."},
+    "begin_analysis": lambda desk: {},
     "begin_linear_poll": lambda desk: {"every_seconds": 50},
     "claim_linear": lambda desk: {"ticket": NEITHER},
     "claim_mail": lambda desk: {"batch": 1, "lease_seconds": 1},

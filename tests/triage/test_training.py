@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.triage.classifier import unpack
+from shared.triage.classifier import FILE, load_model, unpack
 from training.__main__ import main
 from training.measuring import guess_by_keywords
 
@@ -104,3 +104,12 @@ def test_what_is_wrong_with_the_file_is_named(
     assert train(csv) == 2
     assert named in capsys.readouterr().err
     assert not csv.with_name("a.model").exists()
+
+
+def test_the_shipped_model_is_small_right_and_calibrated() -> None:
+    assert FILE.stat().st_size <= 300_000
+    figures = load_model().figures
+    _, recall, _, _ = figures["categories"]["security_concern"]
+    assert figures["macro_f1"] >= 0.94
+    assert recall >= 0.95
+    assert figures["ece"] <= 0.02

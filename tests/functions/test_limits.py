@@ -1,0 +1,177 @@
+"""Reads come in pages, and what costs the desk something has a quota."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from deploy.migrate import Connection
+from local.people import Client, Person
+from tests.payloads import detail
+
+CONVERSATION = {"messages": [{"role": "user", "content": "How do I export a report?"}]}
+CHAT = {"message": "How do I export a report?"}
+MESSAGES = """
+insert into desk.ticket_messages (ticket_id, author, body, is_internal, created_at)
+select t.id, 'system', 'message ' || n, n %% 3 = 0, now() + n / 2 * interval '1 second'
+from desk.support_tickets t, generate_series(1, %s) n where t.ticket_number = %s
+"""
+EVENTS = """
+insert into desk.ticket_events (ticket_id, seq, type, actor, changes)
+select t.id, 1000 + n, case n %% 2 when 0 then 'noted' else 'replied' end, 'agent', '{}'
+from desk.support_tickets t, generate_series(1, %s) n where t.ticket_number = %s
+"""
+
+
+def used(db: Connection, person: Person, kind: str, count: int) -> None:
+    """Spends a person's quota, but for what is left of it."""
+    db.execute(
+        "insert into desk_private.quotas (who, kind, used_at) "
+        "values (%s, %s, array_fill(now(), array[%s::integer]))",
+        [str(person.id), kind, count],
+    )
+
+
+def pages(client: Any, ticket: str, of: str) -> list[list[Any]]:
+    found = []
+    cursor: Any = ""
+    while cursor is not None:
+        answer = client.get(f"/list-tickets/{ticket}", params={f"{of}_before": cursor})
+        assert answer.status_code == 200, answer.text
+        found.append(answer.json()[of])
+        cursor = answer.json()[f"{of}_before"]
+    return found
+
+
+def test_a_short_conversation_comes_whole(api: Client, customer: Person, ticket: str) -> None:
+    answer = detail(api(customer), ticket)
+    assert (answer["messages_before"], answer["timeline_before"]) == (None, None)
+    assert [event["type"] for event in answer["timeline"]] == ["created"]
+
+
+@pytest.mark.parametrize("count", [100, 101, 250])
+def test_messages_come_from_the_newest_a_hundred_at_a_time(
+    api: Client, agent: Person, customer: Person, ticket: str, db: Connection, count: int
+) -> None:
+    db.execute(MESSAGES, [count, ticket])
+    read = pages(api(agent), ticket, "messages")
+    assert [len(page) for page in read] == [100] * (count // 100) + [count % 100] * (count % 100 > 0)
+    ids = [message["message_id"] for page in reversed(read) for message in page]
+    times = [message["created_at"] for page in reversed(read) for message in page]
+    assert len(set(ids)) == count
+    assert times == sorted(times)
+    assert not [m for page in pages(api(customer), ticket, "messages") for m in page if m["is_internal"]]
+    assert sum(map(len, pages(api(customer), ticket, "messages"))) == count - count // 3
+
+
+def test_the_timeline_comes_from_the_newest_too(
+    api: Client, agent: Person, customer: Person, ticket: str, db: Connection
+) -> None:
+    db.execute(EVENTS, [250, ticket])
+    read = pages(api(agent), ticket, "timeline")
+    assert [len(page) for page in read[:2]] == [100, 100]
+    types = [event["type"] for page in reversed(read) for event in page]
+    assert types[0] == "created"
+    assert types[-250:] == ["replied", "noted"] * 125
+    seen = [event["type"] for page in reversed(pages(api(customer), ticket, "timeline")) for event in page]
+    assert seen == ["created"] + ["replied"] * 125
+
+
+def test_a_long_transcript_is_read_in_its_order(api: Client, customer: Person) -> None:
+    talk = [{"role": "user", "content": f"line {n}"} for n in range(230)]
+    body = {"conversation_id": "c", "summary_of_issue": "s", "conversation_history": talk}
+    filed = api(customer).post("/ai-escalation", json=body)
+    assert filed.status_code == 200, filed.text
+    read = pages(api(customer), filed.json()["ticket_number"], "messages")
+    assert [m["body"] for page in reversed(read) for m in page] == [f"line {n}" for n in range(230)]
+
+
+def test_attachments_come_with_their_page(
+    api: Client, customer: Person, agent: Person, ticket: str, db: Connection
+) -> None:
+    files = ["https://files.example.com/1.png"]
+    sent = api(customer).post(f"/add-message/{ticket}", json={"body": "b", "attachments": files}).json()
+    db.execute(MESSAGES, [150, ticket])
+    first = detail(api(agent), ticket)
+    assert first["attachments"] == []
+    older = api(agent).get(f"/list-tickets/{ticket}", params={"messages_before": first["messages_before"]})
+    assert [file["message_id"] for file in older.json()["attachments"]] == [sent["message_id"]]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"messages_before": "x"},
+        {"messages_before": str(uuid4())},
+        {"timeline_before": "0"},
+        {"timeline_before": str(2**31)},
+        {"before": "1"},
+    ],
+)
+def test_a_cursor_that_is_none_is_refused(
+    api: Client, customer: Person, ticket: str, query: dict[str, str]
+) -> None:
+    answer = api(customer).get(f"/list-tickets/{ticket}", params=query)
+    assert (answer.status_code, answer.json()["fields"][0]["path"]) == (422, *query)
+
+
+def test_a_note_is_no_cursor_of_a_customer(api: Client, customer: Person, agent: Person, ticket: str) -> None:
+    note = api(agent).post(f"/add-message/{ticket}", json={"body": "n", "is_internal": True}).json()
+    query = {"messages_before": note["message_id"]}
+    assert api(customer).get(f"/list-tickets/{ticket}", params=query).status_code == 422
+    assert api(agent).get(f"/list-tickets/{ticket}", params=query).status_code == 200
+
+
+@pytest.mark.parametrize(("route", "body"), [("analyze", CONVERSATION), ("companion", CHAT)])
+def test_a_customer_has_600_analyses_an_hour(
+    api: Client, customer: Person, agent: Person, db: Connection, route: str, body: dict[str, Any]
+) -> None:
+    for person in (customer, agent):
+        used(db, person, "analysis", 599)
+    answers = [api(customer).post(f"/ai-escalation/{route}", json=body) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert int(answers[1].headers["retry-after"]) > 0
+    assert {api(agent).post(f"/ai-escalation/{route}", json=body).status_code for _ in range(3)} == {200}
+
+
+def test_a_malformed_conversation_spends_nothing(api: Client, customer: Person, db: Connection) -> None:
+    assert api(customer).post("/ai-escalation/analyze", json={"messages": []}).status_code == 422
+    count = "select count(*) from desk_private.quotas where who = %s"
+    assert db.execute(count, [str(customer.id)]).fetchone() == (0,)
+
+
+def notify(db: Connection, person: Person, ticket: str, count: int) -> None:
+    db.execute(
+        "insert into desk.notifications (user_id, ticket_id, kind) select %s, t.id, 'agent_replied' "
+        "from desk.support_tickets t, generate_series(1, %s) where t.ticket_number = %s",
+        [person.id, count, ticket],
+    )
+
+
+def test_notifications_are_marked_read_in_batches(
+    rest: Client, customer: Person, ticket: str, db: Connection
+) -> None:
+    notify(db, customer, ticket, 5_001)
+    answers = [rest(customer).post("/rpc/read_notifications").json() for _ in range(2)]
+    assert answers == [{"read": 5_000, "more": True}, {"read": 1}]
+
+
+def test_too_many_ids_are_refused(rest: Client, customer: Person) -> None:
+    for count, status in ((1_000, 200), (1_001, 400)):
+        ids = [str(uuid4()) for _ in range(count)]
+        assert rest(customer).post("/rpc/read_notifications", json={"ids": ids}).status_code == status
+
+
+def test_notifications_are_not_marked_without_end(rest: Client, customer: Person, db: Connection) -> None:
+    used(db, customer, "notifications", 599)
+    answers = [rest(customer).post("/rpc/read_notifications") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 400]
+    assert answers[1].json()["code"] == "SD429"
+
+
+def test_a_stale_version_is_no_error_of_the_database(rest: Client, agent: Person, ticket: str) -> None:
+    """PostgreSQL logs an error's detail, and this one's holds the subject."""
+    arguments = {"ticket": ticket, "changes": {"priority": "low"}, "expected_version": 7}
+    answer = rest(agent).post("/rpc/update_ticket", json=arguments)
+    assert (answer.status_code, answer.json()["code"]) == (409, "SD092")
+    assert "subject" in answer.json()["details"]
