@@ -250,7 +250,7 @@ create table desk_private.ticket_search (
   places integer not null default 0
 );
 
-comment on column desk_private.ticket_search.places is 'The number of words so far.';
+comment on column desk_private.ticket_search.places is 'At least the number of words so far.';
 
 -- Every search reads the pending list of the index sequentially, so the list is kept short.
 create index ticket_search_words on desk_private.ticket_search using gin (words)
@@ -331,7 +331,7 @@ begin
   end;
   insert into desk_private.ticket_search (ticket_id, created_at, words, places)
   values (new.id, new.created_at, words,
-    (char_length(new.subject) + char_length(new.description)) / 2);
+    (octet_length(new.subject) + octet_length(new.description)) / 2);
   return null;
 end
 $$;

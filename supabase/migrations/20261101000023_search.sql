@@ -195,13 +195,14 @@ declare
   most integer := greatest(countable, page_offset + page_limit) + 1;
   requester uuid := case when not is_queue then me end;
   query tsquery := desk_private.search_query(f ->> 'q', requester, false);
+  beginning tsquery := desk_private.search_query(f ->> 'q', requester, true);
   condition text := desk_private.ticket_condition(f, me);
   hits uuid[] := desk_private.search_hits(f - 'cursor', condition, query, most);
   total integer;
   rows jsonb;
 begin
-  if cardinality(hits) < 20 then
-    query := desk_private.search_query(f ->> 'q', requester, true);
+  if cardinality(hits) < 20 and beginning <> query then
+    query := beginning;
     hits := desk_private.search_hits(f - 'cursor', condition, query, most);
   end if;
   total := cardinality(hits);
