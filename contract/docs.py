@@ -100,7 +100,8 @@ def _value_of(parameter: Mapping[str, Any]) -> str:
     if schema.get("patternProperties"):
         return "`context.<key>=<text>`, several"
     default = f", by default `{schema['default']}`" if "default" in schema else ""
-    description = f". {parameter['description']}" if "description" in parameter else ""
+    text = parameter.get("description") or schema.get("description")
+    description = f". {text}" if text else ""
     return _type(schema) + default + description
 
 

@@ -1,5 +1,6 @@
 """PostgreSQL: where its binaries come from, its cluster, and the user it runs as."""
 
+import locale
 import os
 import pwd
 import shutil
@@ -20,6 +21,7 @@ from local.process import Part, StackError, necessities, running
 DefaultPrivileges = Literal["granted", "none"]
 PLATFORM = Path(__file__).with_name("platform.sql")
 SUPERUSER = "supabase_admin"
+UTF8_LOCALES = ("C.UTF-8", "en_US.UTF-8")
 LOGINS = ("postgres", "authenticator", "supabase_auth_admin")
 # Projects from before 2026 give new tables in public to the API's roles; newer ones give them nothing.
 GRANTED = """
@@ -116,14 +118,29 @@ def _make_cluster(cluster: Path, password: str) -> None:
 
 
 def _initdb(cluster: Path, password_file: Path) -> None:
-    """Text as hosted has it, whatever locales this machine knows."""
+    """Runs initdb with text as hosted has it: LC_CTYPE knows the letters and the capitals of Unicode."""
     options = [f"--username={SUPERUSER}", f"--pwfile={password_file}", "--auth=scram-sha-256", "--no-sync"]
-    locale = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-    command = _as_owner(cluster, [binaries() / "initdb", "--pgdata", cluster, *options, *locale])
+    provider = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    text = [*provider, f"--lc-ctype={utf8_locale()}"]
+    command = _as_owner(cluster, [binaries() / "initdb", "--pgdata", cluster, *options, *text])
     try:
         subprocess.run(command, check=True, env=necessities(), capture_output=True, text=True)
     except subprocess.CalledProcessError as error:
         raise StackError(f"initdb failed:\n{error.stdout}{error.stderr}") from error
+
+
+def utf8_locale() -> str:
+    """Returns a UTF-8 locale that this machine's C library has."""
+    before = locale.setlocale(locale.LC_CTYPE)
+    try:
+        for name in UTF8_LOCALES:
+            try:
+                return locale.setlocale(locale.LC_CTYPE, name)
+            except locale.Error:
+                continue
+    finally:
+        locale.setlocale(locale.LC_CTYPE, before)
+    raise StackError(f"This machine has none of the locales {', '.join(UTF8_LOCALES)}: install one of them")
 
 
 def _unprivileged_user() -> int:

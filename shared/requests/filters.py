@@ -56,6 +56,10 @@ def _message(text: str) -> str:
 
 
 Once = Annotated[T, BeforeValidator(_once)]
+SEARCH = (
+    'Full text: words that must all occur, in any order. `"…"` is a phrase, `-` excludes, `OR` is a choice. '
+    "Case and accents do not count. While fewer than 20 tickets match, the last word may be a beginning"
+)
 Several = Annotated[list[T], BeforeValidator(_separated), Field(max_length=50)]
 Day = Annotated[str, Field(json_schema_extra={"format": "date"}), AfterValidator(_day)]
 
@@ -85,7 +89,7 @@ class TicketFilters(Query):
     created_after: Once[Moment] | None = None
     created_before: Once[Moment] | None = None
     context: Annotated[dict[ContextKey, Once[Short]], Field(max_length=10)] | None = None
-    q: Once[Annotated[str, Field(max_length=200), Stored]] | None = None
+    q: Once[Annotated[str, Field(max_length=200), Stored]] | None = Field(None, description=SEARCH)
     sort: Once[Literal["-created_at", "created_at", "-updated_at", "updated_at"]] | None = None
     limit: Once[Annotated[int, Field(ge=1, le=100)]] = Field(20, serialization_alias="page_limit")
     cursor: Once[Short] | None = None

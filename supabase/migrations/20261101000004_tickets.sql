@@ -16,6 +16,8 @@
 --     tickets_55_notify_assignment      after insert                      row        notifications
 --     tickets_60_forward                after insert                      row        linear
 --     tickets_60_reply                  after insert                      statement  answering
+--     tickets_30_index_requester        after update                      row        conversation
+--     tickets_30_index_resolution       after update                      row        conversation
 --     tickets_40_move_clocks            after update                      row        sla
 --     tickets_50_notify_change          after update                      row        notifications
 --     tickets_60_forward_recategorised  after update                      row        linear

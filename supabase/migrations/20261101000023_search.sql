@@ -1,13 +1,84 @@
--- Search: full text in tickets and their public messages.
+-- Search: full text in tickets and their messages.
 --
 -- GIN returns hits in no order, and sorting the newest of 300,000 takes half a second. Walking the
 -- tickets from the newest takes seconds if the word is rare. So a common word is searched in the
 -- newest stretch of time first, then in longer ones. A rare word is searched in all at once.
 
-create function desk_private.search_query(q text, requester uuid) returns tsquery
+-- One term of a search as a phrase of its words, in the text form of a tsquery. `labels` are the
+-- weights that count. A number in parts is also found joined.
+create function desk_private.term_query(words text[], labels text, is_prefix boolean) returns text
+language plpgsql immutable set search_path = '' as $$
+declare
+  final text := words[cardinality(words)];
+  phrase text;
+begin
+  select string_agg(format('''%s'':%s', desk_private.stem(word), labels), ' <-> ' order by place)
+  into phrase
+  from unnest(words[: cardinality(words) - 1]) with ordinality as w (word, place);
+  phrase := concat_ws(' <-> ', phrase, case
+    when is_prefix and char_length(final) >= 3
+      then format('(''%s'':%s | ''%s'':*%2$s)', desk_private.stem(final), labels, left(final, 64))
+    else format('''%s'':%s', desk_private.stem(final), labels)
+  end);
+  if cardinality(words) > 1 and array_to_string(words, '') ~ '[0-9]' then
+    return format('(%s | ''%s'':%s)', phrase, desk_private.stem(array_to_string(words, '')),
+      case when is_prefix then '*' end || labels);
+  end if;
+  return '(' || phrase || ')';
+end
+$$;
+
+-- Reads a search as people type it: terms that must all occur, "a phrase", -without, one OR other.
+-- A term is a phrase of what the normaliser makes of it. English stop words are left out unless
+-- nothing else is asked. With `is_prefix` the last term may be the beginning of a word.
+create function desk_private.words_query(q text, labels text, is_prefix boolean) returns tsquery
 language plpgsql stable set search_path = '' as $$
 declare
-  query tsquery := websearch_to_tsquery('pg_catalog.english', q);
+  typed text := translate(q, '“”„‟«»', '');
+  all_words text[] := desk_private.plain_words(desk_private.plain_text(typed));
+  has_content boolean := exists (
+    select from unnest(all_words) as word where ts_lexize('pg_catalog.english_stem', word) <> '{}');
+  term record;
+  words text[];
+  joiner text := '';
+  formula text := '';
+begin
+  for term in
+    select m[1] = '-' as is_excluded, m[2] is not null as is_quoted, coalesce(m[2], m[3]) as given,
+      place = count(*) over () as is_last
+    from regexp_matches(typed, '(-?)(?:"([^"]*)"?|(\S+))', 'g') with ordinality as found (m, place)
+    order by place
+  loop
+    words := desk_private.plain_words(desk_private.plain_text(term.given));
+    continue when words = '{}';
+    if term.given = 'OR' and formula <> '' and not term.is_quoted and not term.is_last then
+      joiner := ' | ';
+      continue;
+    end if;
+    continue when has_content and not term.is_quoted and not exists (
+      select from unnest(words) as word where ts_lexize('pg_catalog.english_stem', word) <> '{}');
+    formula := formula || joiner || case when term.is_excluded then '!' else '' end
+      || desk_private.term_query(words, labels,
+        is_prefix and term.is_last and not term.is_excluded and not term.is_quoted);
+    joiner := ' & ';
+  end loop;
+  -- A number that was typed in groups.
+  if cardinality(all_words) between 2 and 8 and typed !~ '"' and formula !~ '!'
+    and not exists (select from unnest(all_words) as word where word !~ '[0-9]')
+  then
+    formula := format('%s | ''%s'':%s', formula,
+      desk_private.stem(array_to_string(all_words, '')), labels);
+  end if;
+  return formula::tsquery;
+end
+$$;
+
+-- Internal notes have weight D, and customers search the others.
+create function desk_private.search_query(q text, requester uuid, is_prefix boolean) returns tsquery
+language plpgsql stable set search_path = '' as $$
+declare
+  query tsquery := desk_private.words_query(
+    q, case when requester is not null then 'ABC' else '' end, is_prefix);
 begin
   return case
     when numnode(query) = 0 then query
@@ -113,19 +184,28 @@ begin
 end
 $$;
 
+-- The last term counts as the beginning of a word only while few tickets have it as a whole. A
+-- short beginning has many words, and the index reads all of their lists.
 create function desk_private.search_tickets(f jsonb, me uuid, is_queue boolean) returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
   page_limit integer := f ->> 'page_limit';
   page_offset integer := f ->> 'page_offset';
   countable integer := 200;
-  query tsquery := desk_private.search_query(f ->> 'q', case when not is_queue then me end);
+  most integer := greatest(countable, page_offset + page_limit) + 1;
+  requester uuid := case when not is_queue then me end;
+  query tsquery := desk_private.search_query(f ->> 'q', requester, false);
+  beginning tsquery := desk_private.search_query(f ->> 'q', requester, true);
   condition text := desk_private.ticket_condition(f, me);
-  hits uuid[] := desk_private.search_hits(
-    f - 'cursor', condition, query, greatest(countable, page_offset + page_limit) + 1);
-  total integer := cardinality(hits);
+  hits uuid[] := desk_private.search_hits(f - 'cursor', condition, query, most);
+  total integer;
   rows jsonb;
 begin
+  if cardinality(hits) < 20 and beginning <> query then
+    query := beginning;
+    hits := desk_private.search_hits(f - 'cursor', condition, query, most);
+  end if;
+  total := cardinality(hits);
   if f ? 'cursor' then
     hits := desk_private.search_hits(f, condition, query, page_offset + page_limit + 1);
   end if;

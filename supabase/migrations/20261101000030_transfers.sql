@@ -50,7 +50,7 @@ begin
     least((entry ->> 'said_at')::timestamptz, now())
   from jsonb_array_elements(transcript) with ordinality as said (entry, place);
   perform desk_private.index_text(t.id,
-    left(string_agg(entry ->> 'body', E'\n' order by place), 100000))
+    left(string_agg(entry ->> 'body', E'\n' order by place), 300000), 'B')
   from jsonb_array_elements(transcript) with ordinality as said (entry, place);
 end
 $$;

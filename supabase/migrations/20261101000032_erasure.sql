@@ -8,7 +8,8 @@
 
 -- Removes deleted requesters from the history, old values included, for all their tickets at once.
 -- It runs before the event of the removal is written: triggers of a statement fire by name. Mails
--- that wait, and dead letters, hold the address; a sender that has leased one settles nothing.
+-- that wait, and dead letters, hold the address; a sender that has leased one settles nothing. The
+-- search index has a trigger of its own, tickets_30_index_requester.
 create function desk_private.forget_requesters() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -35,10 +36,6 @@ begin
   from before b join after a using (id)
   where b.customer_id is not null and a.customer_id is null and r.ticket_id = b.id
     and r.requester_id = b.customer_id;
-  update desk_private.ticket_search s
-  set words = ts_delete(s.words, desk_private.customer_mark(b.customer_id))
-  from before b join after a using (id)
-  where b.customer_id is not null and a.customer_id is null and s.ticket_id = b.id;
   delete from desk_private.outbox o
   using before b join after a using (id)
   where b.customer_id is not null and a.customer_id is null and o.ticket_id = b.id

@@ -267,9 +267,9 @@ class TestSearch:
         answer = api(agent).get(f"/list-tickets?q=lantern&{span}").json()
         assert answer["total"] == 6
 
-    def test_words_of_no_meaning_find_nothing(self, api: Client, customer: Person) -> None:
+    def test_words_of_no_meaning_are_words(self, api: Client, customer: Person) -> None:
         file(api(customer))
-        assert api(customer).get("/list-tickets?q=the").json()["total"] == 0
+        assert api(customer).get("/list-tickets?q=the").json()["total"] == 1
 
     def test_a_number_is_found(self, api: Client, customer: Person, other: Person) -> None:
         number = file(api(customer))["ticket_number"]
@@ -325,7 +325,7 @@ class TestDetail:
         assert api(agent).post(f"/add-message/{number}", json=note).status_code == 200
 
         assert "sesame" in api(agent).get(f"/list-tickets/{number}").text
-        assert numbers(api(agent).get("/list-tickets?q=sesame").json()) == []
+        assert numbers(api(agent).get("/list-tickets?q=sesame").json()) == [number]
         after = api(customer).get(f"/list-tickets/{number}")
         assert "sesame" not in after.text
         changed = after.json() | {"metrics": before["metrics"]}

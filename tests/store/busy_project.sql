@@ -51,3 +51,6 @@ create trigger add_profile after insert on auth.users for each row execute funct
 alter publication supabase_realtime add table public.notifications;
 alter default privileges in schema public grant select on tables to reporting;
 alter role reporting set statement_timeout = '1min';
+
+-- Where older projects have their extensions.
+create extension unaccent with schema public;

@@ -32,6 +32,9 @@ where p.pronamespace in ('desk'::regnamespace, 'desk_private'::regnamespace)
 union
 select c.relnamespace::regnamespace || '.' || c.relname from pg_class c
 where c.relnamespace in ('desk'::regnamespace, 'desk_private'::regnamespace)
+union
+select d.dictnamespace::regnamespace || '.' || d.dictname from pg_ts_dict d
+where d.dictnamespace = 'desk_private'::regnamespace
 """
 # The bits of pg_trigger.tgtype: 1 row, 2 before, 4 insert, 8 delete, 16 update.
 TRIGGERS = """
