@@ -1,7 +1,8 @@
 -- One ticket, whole: its conversation, timeline, metrics and what Linear knows of it.
 
+-- Without `sees_replies`, what agents wrote is left out.
 create function desk_private.ticket_messages_json(
-  t desk.support_tickets, is_agent boolean
+  t desk.support_tickets, is_agent boolean, sees_replies boolean
 ) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
@@ -23,12 +24,13 @@ begin
     from desk.ticket_messages m
     left join desk.support_agents a on a.user_id = m.author_id
     where m.ticket_id = t.id and (is_agent or not m.is_internal)
+      and (sees_replies or m.author <> 'agent')
   );
 end
 $$;
 
 create function desk_private.ticket_attachments_json(
-  t desk.support_tickets, is_agent boolean
+  t desk.support_tickets, is_agent boolean, sees_replies boolean
 ) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
@@ -39,6 +41,8 @@ begin
     ) order by f.created_at, f.id), '[]')
     from desk.ticket_attachments f
     where f.ticket_id = t.id and (is_agent or not f.is_internal)
+      and (sees_replies or not exists (
+        select from desk.ticket_messages m where m.id = f.message_id and m.author = 'agent'))
   );
 end
 $$;
@@ -98,17 +102,20 @@ language plpgsql stable security definer set search_path = '' as $$
 declare
   t desk.support_tickets := desk_private.require_ticket(ref, access_token);
   is_agent boolean := desk_private.role_on(t, access_token) = 'agent';
+  sees_replies boolean := is_agent or coalesce(t.customer_id = desk_private.caller(), false)
+    or desk_private.token_opens(t, access_token, proving => true);
 begin
   return desk_private.ticket_summary(t)
     || jsonb_build_object(
-      'description', t.description, 'resolution', t.resolution, 'context', t.context,
+      'description', t.description, 'resolution', case when sees_replies then t.resolution end,
+      'context', t.context,
       'requester_name', t.requester_name, 'requester_email', t.requester_email,
       'resolved_at', desk_private.wire_time(t.resolved_at), 'closed_at',
         desk_private.wire_time(t.closed_at),
       'version', t.version,
       'sla', desk_private.sla_json(t), 'linear', desk_private.linear_state(t.id),
-      'messages', desk_private.ticket_messages_json(t, is_agent),
-      'attachments', desk_private.ticket_attachments_json(t, is_agent),
+      'messages', desk_private.ticket_messages_json(t, is_agent, sees_replies),
+      'attachments', desk_private.ticket_attachments_json(t, is_agent, sees_replies),
       'timeline', desk_private.ticket_timeline_json(t, is_agent),
       'escalations', (
         select coalesce(jsonb_agg(desk_private.escalation_json(e) order by e.created_at, e.id),
@@ -116,7 +123,12 @@ begin
         from desk.escalation_requests e where e.ticket_id = t.id),
       'metrics', desk_private.ticket_metrics_json(t, is_agent))
     || case when is_agent
-      then jsonb_build_object('customer_id', t.customer_id, 'branch_id', t.branch_id) else '{}' end;
+      then jsonb_build_object('customer_id', t.customer_id, 'branch_id', t.branch_id,
+        -- An address that somebody typed into a form proves nothing.
+        'requester_verified', t.customer_id is not null and exists (
+          select from auth.users u
+          where u.id = t.customer_id and u.confirmed_at is not null and u.deleted_at is null))
+      else '{}' end;
 end
 $$;
 

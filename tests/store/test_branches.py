@@ -76,7 +76,7 @@ def test_an_admin_of_a_branch_does_not_reach_beyond_it(
     hired = {"user_id": str(person().id), "display_name": "Hired"}
     assert mine.post("/support_agents", json=hired).status_code == 403
     kept = "select user_id, branch_id from desk.support_agents where user_id = any (%s)"
-    agents = dict(db.execute(kept, [[admin.id, staff["all"].id]]).fetchall())  # type: ignore[arg-type]
+    agents = {row[0]: row[1] for row in db.execute(kept, [[admin.id, staff["all"].id]])}
     assert agents == {admin.id: branch, staff["all"].id: None}
     customers = "select branch_id from desk.customer_branches where customer_id = %s"
     assert db.execute(customers, [north.id]).fetchone() == ("north",)

@@ -59,7 +59,9 @@ CATALOG = {
         select n.nspname, pg_get_triggerdef(g.oid), g.tgenabled from pg_trigger g
         join pg_class c on c.oid = g.tgrelid join pg_namespace n on n.oid = c.relnamespace
         left join pg_class o on o.oid = g.tgconstrrelid left join pg_namespace m on m.oid = o.relnamespace
-        where {THEIRS} and not (coalesce(m.nspname, '') = any (%(without)s))""",
+        join pg_proc f on f.oid = g.tgfoid
+        where {THEIRS} and not (coalesce(m.nspname, '') = any (%(without)s))
+          and not (f.pronamespace::regnamespace::text = any (%(without)s))""",
     "policies": f"""
         select n.nspname, c.relname, p.polname, p.polcmd, p.polpermissive, p.polroles::regrole[],
           pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)
