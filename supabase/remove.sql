@@ -6,7 +6,7 @@
 
 begin;
 
--- Foreign keys to auth.users go too, which needs a lock of it: better to give up than to hold sign-ins up.
+-- Foreign keys to auth.users and triggers on it go too, which needs a lock of it: better to give up than to hold sign-ins up.
 set local lock_timeout = '10s';
 
 do $$
@@ -44,10 +44,7 @@ begin
     from pg_rewrite r join pg_class c on c.oid = r.ev_class
     union all
     select 'pg_trigger'::regclass, g.oid, c.relnamespace
-    from pg_trigger g join pg_class c on c.oid = g.tgrelid
-    join pg_proc p on p.oid = g.tgfoid
-    -- The desk's own on auth.users go with the functions that they call.
-    where not g.tgisinternal and p.pronamespace not in (select oid from desk)
+    from pg_trigger g join pg_class c on c.oid = g.tgrelid where not g.tgisinternal
     union all
     select 'pg_policy'::regclass, p.oid, c.relnamespace
     from pg_policy p join pg_class c on c.oid = p.polrelid
@@ -61,7 +58,13 @@ begin
   join homes h on h.classid = d.classid and h.objid = d.objid
   where h.schema not in (select oid from desk)
     -- The rows of TOAST and the like belong to their tables.
-    and h.schema <> 'pg_toast'::regnamespace;
+    and h.schema <> 'pg_toast'::regnamespace
+    -- The desk's own triggers on auth.users go with their function.
+    and not exists (
+      select from pg_trigger g
+      where d.classid = 'pg_trigger'::regclass and g.oid = d.objid
+        and g.tgrelid = 'auth.users'::regclass
+        and g.tgname in ('supadesk_forget_deleted', 'supadesk_forget_softly_deleted'));
 
   if leaning is not null then
     raise exception 'this leans on the desk, drop or change it first: %', leaning;

@@ -1,4 +1,4 @@
-"""Prepares anonymous contact forms: the intake secret, the network hash for the quota, the ticket's token."""
+"""Prepares anonymous contact forms: the intake secret, the network hash for the quota, the ticket's tokens."""
 
 import hmac
 import secrets
@@ -20,7 +20,8 @@ def contact_form_arguments(request: Request, idempotency_key: str | None) -> dic
     return {
         "intake_secret": secret,
         "network": _keyed(secret, f"network:{network_of(request, config().trusted_hops)}").hex(),
-        "access_token": _access_token(secret, idempotency_key),
+        "access_token": _token(secret, "access_token", idempotency_key),
+        "mail_token": _token(secret, "mail_token", idempotency_key),
     }
 
 
@@ -46,11 +47,11 @@ def _network(text: str) -> str | None:
     return str(IPv6Network((address.packed, 64), strict=False) if address.version == 6 else address)
 
 
-def _access_token(secret: str, idempotency_key: str | None) -> str:
-    """Returns the ticket's token of 43 characters; a replay gets the same, for its first answer may be lost."""
+def _token(secret: str, kind: str, idempotency_key: str | None) -> str:
+    """Returns a token of the ticket, 43 characters. A replay gets the same, for its first answer may be lost."""
     if idempotency_key is None:
         return secrets.token_urlsafe(32)
-    return urlsafe_b64encode(_keyed(secret, f"access_token:{idempotency_key}")).rstrip(b"=").decode()
+    return urlsafe_b64encode(_keyed(secret, f"{kind}:{idempotency_key}")).rstrip(b"=").decode()
 
 
 def _keyed(secret: str, message: str) -> bytes:

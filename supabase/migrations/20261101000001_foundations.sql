@@ -119,6 +119,35 @@ insert into desk_private.settings (key, value) values
 
 -- Checks of input. CHECKs and argument checks share them, so they are immutable and read no table.
 
+-- The same characters as in shared/text.py, inside a bracket expression of a regular expression.
+-- Unprintable ones are controls, directions and what hides text. Invisible ones also shape it.
+create function desk_private.unprintable() returns text
+language plpgsql immutable set search_path = '' as $$
+begin
+  return '\u0001-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069'
+    '\u115f\u1160\u180e\u200b\u2028\u2029\u2060-\u2065\u206a-\u206f\u3164\ufeff\uffa0'
+    '\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a\U000e0000-\U000e007f';
+end
+$$;
+
+create function desk_private.invisible() returns text
+language plpgsql immutable set search_path = '' as $$
+begin
+  return desk_private.unprintable()
+    || '\u00ad\u034f\u17b4\u17b5\u180b-\u180d\u180f\u200c\u200d\u2800\ufe00-\ufe0f'
+    '\U00016fe4\U000e0080-\U000e0fff';
+end
+$$;
+
+-- Blanks are listed: what \s means depends on the locale.
+create function desk_private.is_blank(given text) returns boolean
+language plpgsql immutable set search_path = '' as $$
+begin
+  return given !~ ('[^\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f'
+    '\u3000' || desk_private.invisible() || ']');
+end
+$$;
+
 create function desk_private.text_problem(
   path text, given text, longest integer, required boolean default true
 ) returns jsonb
@@ -130,7 +159,7 @@ begin
     when char_length(given) > longest
       then desk_private.problem(
         path, format('must be at most %s characters, it has %s', longest, char_length(given)))
-    when given is null or given !~ '\S'
+    when given is null or desk_private.is_blank(given)
       then desk_private.problem(path, 'is required and must not be blank')
     else '[]'::jsonb
   end;
@@ -153,13 +182,15 @@ begin
   return char_length(url) <= 2048
     and url !~ '[[:cntrl:][:space:]"<>\\^`{|}]'
     and url ~ ('^(https://([^/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])'
-      '|http://(localhost|127\.0\.0\.1|\[::1\]))(:[0-9]{1,5})?([/?#].*)?$');
+      '|http://(localhost|127\.0\.0\.1|\[::1\]))(:[0-9]{1,5})?([/?#].*)?$')
+    and url !~ ('[' || desk_private.unprintable() || ']')
+    and substring(url from '^https?://[^/?#]*') !~ ('[' || desk_private.invisible() || ']');
 end
 $$;
 
 comment on function desk_private.is_web_url is
-  'An https URL (http on loopback) without credentials, blanks or control characters. URLs are '
-  'never fetched.';
+  'An https URL (http on loopback) without credentials, blanks, control or invisible characters. '
+  'URLs are never fetched.';
 
 create function desk_private.url_host(url text) returns text
 language sql immutable set search_path = ''
@@ -202,7 +233,9 @@ language plpgsql immutable set search_path = '' as $$
 begin
   return char_length(address) <= 254
     and address ~ ('^[^[:space:][:cntrl:]@<>(),;:\\"\[\]]+@[^[:space:][:cntrl:]@<>(),;:\\"\[\]]+'
-      '\.[^[:space:][:cntrl:]@<>(),;:\\"\[\].]+$');
+      '\.[^[:space:][:cntrl:]@<>(),;:\\"\[\].]+$')
+    and address !~ ('[' || desk_private.unprintable() || ']')
+    and split_part(address, '@', 1) !~ ('[' || desk_private.invisible() || ']');
 end
 $$;
 

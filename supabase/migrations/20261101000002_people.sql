@@ -17,7 +17,8 @@ create table desk.support_agents (
 
 alter table desk.support_agents enable row level security;
 
-comment on table desk.support_agents is 'The staff of the queue. Admins edit it here, under RLS.';
+comment on table desk.support_agents is
+  'The staff of the queue. Admins of all branches edit it here, under RLS.';
 comment on column desk.support_agents.skills is
   'Categories that this agent takes; empty means all of them.';
 comment on column desk.support_agents.capacity is
@@ -30,6 +31,8 @@ create table desk.customer_branches (
   customer_id uuid primary key references auth.users (id) on delete cascade,
   branch_id text not null check (char_length(branch_id) between 1 and 100)
 );
+
+create index customer_branches_branch on desk.customer_branches (branch_id);
 
 alter table desk.customer_branches enable row level security;
 
@@ -119,6 +122,16 @@ begin
 end
 $$;
 
+-- Configuration that decides who sees what: an admin of one branch must not reach beyond it.
+create function desk_private.is_unbound_admin() returns boolean
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  a desk.support_agents := desk_private.calling_agent();
+begin
+  return coalesce(a.role = 'admin', false) and a.branch_id is null;
+end
+$$;
+
 comment on function desk_private.is_unbound_agent is
   'The caller is an agent of every branch. With agent_branch, policies say what role_on says.';
 
@@ -167,12 +180,13 @@ $$;
 
 create policy select_as_agent on desk.support_agents for select to authenticated
   using ((select desk_private.is_agent()));
-create policy insert_as_admin on desk.support_agents for insert to authenticated
-  with check ((select desk_private.is_admin()));
-create policy update_as_admin on desk.support_agents for update to authenticated
-  using ((select desk_private.is_admin())) with check ((select desk_private.is_admin()));
-create policy delete_as_admin on desk.support_agents for delete to authenticated
-  using ((select desk_private.is_admin()));
+create policy insert_as_unbound_admin on desk.support_agents for insert to authenticated
+  with check ((select desk_private.is_unbound_admin()));
+create policy update_as_unbound_admin on desk.support_agents for update to authenticated
+  using ((select desk_private.is_unbound_admin()))
+  with check ((select desk_private.is_unbound_admin()));
+create policy delete_as_unbound_admin on desk.support_agents for delete to authenticated
+  using ((select desk_private.is_unbound_admin()));
 
 revoke all on desk.support_agents from public, anon, authenticated, service_role;
 grant select, delete on desk.support_agents to authenticated;
@@ -182,14 +196,20 @@ grant update (role, display_name, active, skills, capacity, branch_id)
   on desk.support_agents to authenticated;
 grant select on desk.support_agents to service_role;
 
-create policy select_own_or_as_agent on desk.customer_branches for select to authenticated
-  using (customer_id = (select desk_private.caller()) or (select desk_private.is_agent()));
-create policy insert_as_admin on desk.customer_branches for insert to authenticated
-  with check ((select desk_private.is_admin()));
-create policy update_as_admin on desk.customer_branches for update to authenticated
-  using ((select desk_private.is_admin())) with check ((select desk_private.is_admin()));
-create policy delete_as_admin on desk.customer_branches for delete to authenticated
-  using ((select desk_private.is_admin()));
+create policy select_own_or_as_agent_of_the_branch
+  on desk.customer_branches for select to authenticated
+  using (
+    customer_id = (select desk_private.caller())
+    or (select desk_private.is_unbound_agent())
+    or branch_id = (select desk_private.agent_branch())
+  );
+create policy insert_as_unbound_admin on desk.customer_branches for insert to authenticated
+  with check ((select desk_private.is_unbound_admin()));
+create policy update_as_unbound_admin on desk.customer_branches for update to authenticated
+  using ((select desk_private.is_unbound_admin()))
+  with check ((select desk_private.is_unbound_admin()));
+create policy delete_as_unbound_admin on desk.customer_branches for delete to authenticated
+  using ((select desk_private.is_unbound_admin()));
 
 revoke all on desk.customer_branches from public, anon, authenticated, service_role;
 grant select, delete on desk.customer_branches to authenticated;
@@ -201,5 +221,6 @@ revoke execute on all functions in schema desk_private from public;
 grant execute on function
   desk_private.caller, desk_private.require_caller, desk_private.is_agent, desk_private.is_admin,
     desk_private.agent_branch, desk_private.is_unbound_agent,
+    desk_private.is_unbound_admin,
   desk_private.fail
 to anon, authenticated, service_role;

@@ -296,19 +296,26 @@ begin
 end
 $$;
 
--- An anonymous requester holds a token that opens this one ticket; only its hash is kept.
+-- An anonymous requester holds two tokens that open this one ticket; only their hashes are kept.
+-- The first is in the answer to the form: anybody may have typed the address. The second is mailed
+-- to the address, so it proves the address, and reads what agents answer.
 create table desk_private.ticket_tokens (
-  ticket_id uuid primary key references desk.support_tickets (id) on delete cascade,
-  token_sha256 text not null
+  ticket_id uuid not null references desk.support_tickets (id) on delete cascade,
+  token_sha256 text not null,
+  proves_address boolean not null,
+  primary key (ticket_id, token_sha256)
 );
 
-create function desk_private.token_opens(t desk.support_tickets, token text) returns boolean
+create function desk_private.token_opens(
+  t desk.support_tickets, token text, proving boolean default false
+) returns boolean
 language plpgsql stable security definer set search_path = '' as $$
 begin
   return token is not null
     and exists (
       select from desk_private.ticket_tokens k
       where k.ticket_id = t.id and k.token_sha256 = desk_private.sha256(token)
+        and (k.proves_address or not proving)
     )
     and (
       t.closed_at is null
@@ -329,6 +336,9 @@ begin
   end;
 end
 $$;
+
+comment on function desk_private.token_opens is
+  'With `proving`, only the token that was mailed will do.';
 
 comment on function desk_private.role_on is
   'The role of the caller on the ticket: agent, customer, or null.';

@@ -18,6 +18,7 @@ insert into desk_private.quota_limits (kind, most, period) values
   ('contact', 10, '1 hour'),
   ('ai_transfer', 30, '1 hour'),
   ('anonymous_contact', 5, '1 hour'),
+  ('anonymous_recipient', 5, '1 hour'),
   ('message', 60, '1 hour'),
   ('analysis', 600, '1 hour'),
   ('notifications', 600, '1 hour');

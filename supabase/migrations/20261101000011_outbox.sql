@@ -186,8 +186,11 @@ $$;
 
 -- Dead letters, for admins.
 
+-- An admin of one branch sees the rows of its tickets; digests belong to no branch.
 create function desk_private.list_dead_letters() returns jsonb
 language plpgsql security definer set search_path = '' as $$
+declare
+  branch text := desk_private.agent_branch();
 begin
   perform desk_private.require_admin();
   return jsonb_build_object('dead_letters', coalesce((
@@ -197,7 +200,12 @@ begin
       'error', o.last_error, 'created_at', desk_private.wire_time(o.created_at),
       'settled_at', desk_private.wire_time(o.settled_at)
     ) order by o.id)
-    from (select b.* from desk_private.outbox b where b.state = 'dead' order by b.id limit 100) o
+    from (
+      select b.* from desk_private.outbox b
+      left join desk.support_tickets s on s.id = b.ticket_id
+      where b.state = 'dead' and (branch is null or s.branch_id = branch)
+      order by b.id limit 100
+    ) o
     left join desk.support_tickets t on t.id = o.ticket_id), '[]'));
 end
 $$;
@@ -213,13 +221,17 @@ comment on function desk.list_dead_letters is
 -- again, since it may have been the error.
 create function desk_private.retry_dead_letter(row_id bigint) returns jsonb
 language plpgsql security definer set search_path = '' as $$
+declare
+  branch text := desk_private.agent_branch();
 begin
   perform desk_private.require_admin();
   update desk_private.outbox o
   set state = 'pending', attempts = 0, first_attempt_at = null, available_at = now(),
     settled_at = null,
     payload = case when o.channel = 'mail' then o.payload - 'to' else o.payload end
-  where o.id = row_id and o.state = 'dead';
+  where o.id = row_id and o.state = 'dead' and (
+    branch is null or exists (
+      select from desk.support_tickets t where t.id = o.ticket_id and t.branch_id = branch));
   if not found then
     perform desk_private.fail('SD404', 'There is no such dead letter.');
   end if;

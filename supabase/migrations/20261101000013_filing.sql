@@ -331,7 +331,7 @@ comment on function desk.create_ticket is
 -- stored.
 create function desk_private.create_contact(
   subject text, description text, requester_email text, requester_name text, category text,
-  access_token text, network text, intake_secret text, idempotency_key text
+  access_token text, mail_token text, network text, intake_secret text, idempotency_key text
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -345,9 +345,10 @@ begin
     perform desk_private.fail(
       'SD403', 'The contact form is served by the create-ticket function alone.');
   end if;
-  if (network ~ '^[0-9a-f]{64}$' and access_token ~ '^[A-Za-z0-9_-]{43}$') is not true then
+  if (network ~ '^[0-9a-f]{64}$' and access_token ~ '^[A-Za-z0-9_-]{43}$'
+    and mail_token ~ '^[A-Za-z0-9_-]{43}$' and mail_token <> access_token) is not true then
     perform desk_private.fail_fields(
-      desk_private.problem('network', 'and access_token are made by create-ticket'));
+      desk_private.problem('network', 'and the tokens are made by create-ticket'));
   end if;
   if desk_private.is_uuid(idempotency_key) is false then
     perform desk_private.fail_fields(
@@ -371,11 +372,15 @@ begin
   t.requester_email := create_contact.requester_email;
   t.context := '{}';
   t := desk_private.file_ticket(t, '{}');
-  insert into desk_private.ticket_tokens (ticket_id, token_sha256)
-    values (t.id, desk_private.sha256(access_token));
-  -- The confirmation carries the link, and is the only place that ever holds the token; settling it
+  -- From whatever networks they come, forms with one address mail one person.
+  perform desk_private.spend_quota(
+    'mail:' || desk_private.sha256(lower(t.requester_email)), 'anonymous_recipient');
+  insert into desk_private.ticket_tokens (ticket_id, token_sha256, proves_address)
+  values (t.id, desk_private.sha256(access_token), false),
+    (t.id, desk_private.sha256(mail_token), true);
+  -- The confirmation carries the link, and is the only place that ever holds its token; settling it
   -- forgets it.
-  update desk_private.outbox o set data = o.data || jsonb_build_object('access_token', access_token)
+  update desk_private.outbox o set data = o.data || jsonb_build_object('access_token', mail_token)
   where o.ticket_id = t.id and o.kind = 'created';
   answer := desk_private.remember_answer(
     'anonymous', 'create_ticket', idempotency_key, desk_private.confirmation(t));
@@ -386,13 +391,14 @@ $$;
 create function desk.create_contact(
   subject text, description text, requester_email text, access_token text, network text,
   intake_secret text, requester_name text default null, category text default null,
-  idempotency_key text default null
+  mail_token text default null, idempotency_key text default null
 ) returns jsonb
 language sql security invoker set search_path = '' as $$
   select desk_private.create_contact(
     subject => subject, description => description, requester_email => requester_email,
     requester_name => requester_name, category => category, access_token => access_token,
-    network => network, intake_secret => intake_secret, idempotency_key => idempotency_key)
+    mail_token => mail_token, network => network, intake_secret => intake_secret,
+    idempotency_key => idempotency_key)
 $$;
 
 comment on function desk.create_contact is

@@ -3,6 +3,7 @@
 create table desk.user_feedback (
   id uuid primary key default gen_random_uuid(),
   user_id uuid references auth.users (id) on delete set null,
+  branch_id text check (char_length(branch_id) between 1 and 100),
   category text not null check (
     category in ('feature_request', 'improvement', 'complaint', 'praise', 'other')),
   description text not null check (
@@ -20,13 +21,23 @@ create table desk.user_feedback (
 create index user_feedback_user on desk.user_feedback (user_id, created_at desc, id desc);
 create index user_feedback_status on desk.user_feedback (status, created_at desc, id desc);
 
+create index user_feedback_branch
+  on desk.user_feedback (branch_id, created_at desc, id desc) where branch_id is not null;
+
 alter table desk.user_feedback enable row level security;
 
 comment on table desk.user_feedback is
-  'Feature requests, complaints and praise. People read their own, agents read all.';
+  'Feature requests, complaints and praise. People read their own, agents those of their branch.';
+comment on column desk.user_feedback.branch_id is
+  'The branch of the customer on the day of the feedback.';
 
-create policy select_own_or_as_agent on desk.user_feedback for select to authenticated
-  using (user_id = (select desk_private.caller()) or (select desk_private.is_agent()));
+create policy select_own_or_as_agent_of_the_branch
+  on desk.user_feedback for select to authenticated
+  using (
+    user_id = (select desk_private.caller())
+    or (select desk_private.is_unbound_agent())
+    or branch_id = (select desk_private.agent_branch())
+  );
 
 revoke all on desk.user_feedback from public, anon, authenticated, service_role;
 grant select on desk.user_feedback to authenticated, service_role;
@@ -48,8 +59,10 @@ begin
     || case when rating not between 1 and 5 then desk_private.problem('rating', 'must be 1 to 5')
       else '[]'::jsonb end);
   insert into desk.user_feedback as k (
-    user_id, category, description, rating, feature_name, would_recommend)
-  values (giver, keep_feedback.category, keep_feedback.description, keep_feedback.rating,
+    user_id, branch_id, category, description, rating, feature_name, would_recommend)
+  values (giver,
+    (select b.branch_id from desk.customer_branches b where b.customer_id = giver),
+    keep_feedback.category, keep_feedback.description, keep_feedback.rating,
     keep_feedback.feature_name,
     keep_feedback.would_recommend)
   returning k.* into f;

@@ -221,6 +221,7 @@ create function desk_private.review_feedback(
 language plpgsql security definer set search_path = '' as $$
 declare
   f desk.user_feedback;
+  branch text := desk_private.agent_branch();
 begin
   perform desk_private.require_agent();
   perform desk_private.fail_fields(
@@ -234,6 +235,7 @@ begin
     admin_response = coalesce(review_feedback.admin_response, u.admin_response),
     reviewed_at = now()
   where u.id = case when desk_private.is_uuid(feedback) then feedback::uuid end
+    and (branch is null or u.branch_id = branch)
   returning u.* into f;
   if not found then
     perform desk_private.fail('SD404', 'There is no such feedback.');

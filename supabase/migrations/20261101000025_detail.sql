@@ -1,9 +1,9 @@
 -- One ticket, whole: its conversation, timeline, metrics and what Linear knows of it.
 
 -- A page is the newest hundred before a cursor. Its length is one more if another page follows.
-
+-- Without `sees_replies`, what agents wrote is left out.
 create function desk_private.message_page(
-  t desk.support_tickets, is_agent boolean, before uuid
+  t desk.support_tickets, is_agent boolean, sees_replies boolean, before uuid
 ) returns uuid[]
 language plpgsql stable set search_path = '' as $$
 declare
@@ -11,7 +11,8 @@ declare
 begin
   if before is not null then
     select m.* into edge from desk.ticket_messages m
-    where m.id = before and m.ticket_id = t.id and (is_agent or not m.is_internal);
+    where m.id = before and m.ticket_id = t.id and (is_agent or not m.is_internal)
+      and (sees_replies or m.author <> 'agent');
     if not found then
       perform desk_private.fail_fields(desk_private.problem(
         'messages_before', 'must be the messages_before of an earlier answer'));
@@ -21,6 +22,7 @@ begin
   return array(
     select m.id from desk.ticket_messages m
     where m.ticket_id = t.id and (is_agent or not m.is_internal)
+      and (sees_replies or m.author <> 'agent')
       and m.created_at <= coalesce(edge.created_at, 'infinity')
       and (edge.id is null
         or (m.created_at, coalesce(m.transcript_place, 2147483647), m.id)
@@ -143,12 +145,15 @@ language plpgsql stable security definer set search_path = '' as $$
 declare
   t desk.support_tickets := desk_private.require_ticket(ref, access_token);
   is_agent boolean := desk_private.role_on(t, access_token) = 'agent';
-  messages uuid[] := desk_private.message_page(t, is_agent, messages_before);
+  sees_replies boolean := is_agent or coalesce(t.customer_id = desk_private.caller(), false)
+    or desk_private.token_opens(t, access_token, proving => true);
+  messages uuid[] := desk_private.message_page(t, is_agent, sees_replies, messages_before);
   events integer[] := desk_private.timeline_page(t, is_agent, timeline_before);
 begin
   return desk_private.ticket_summary(t)
     || jsonb_build_object(
-      'description', t.description, 'resolution', t.resolution, 'context', t.context,
+      'description', t.description, 'resolution', case when sees_replies then t.resolution end,
+      'context', t.context,
       'requester_name', t.requester_name, 'requester_email', t.requester_email,
       'resolved_at', desk_private.wire_time(t.resolved_at), 'closed_at',
         desk_private.wire_time(t.closed_at),
@@ -165,7 +170,12 @@ begin
         from desk.escalation_requests e where e.ticket_id = t.id),
       'metrics', desk_private.ticket_metrics_json(t, is_agent))
     || case when is_agent
-      then jsonb_build_object('customer_id', t.customer_id, 'branch_id', t.branch_id) else '{}' end;
+      then jsonb_build_object('customer_id', t.customer_id, 'branch_id', t.branch_id,
+        -- An address that somebody typed into a form proves nothing.
+        'requester_verified', t.customer_id is not null and exists (
+          select from auth.users u
+          where u.id = t.customer_id and u.confirmed_at is not null and u.deleted_at is null))
+      else '{}' end;
 end
 $$;
 

@@ -3,16 +3,20 @@
 -- The transcript becomes messages of the ticket, by the customer or the assistant; only replies
 -- written here are an agent's. They precede the ticket, so they are not replies and notify no one.
 
--- One ticket per customer and conversation, however often the conversation is sent.
+-- One ticket per customer, sender and conversation, however often the conversation is sent. Each
+-- sender has ids of its own: a partner's must not shadow the customer's.
 create table desk_private.transfers (
   customer_id uuid not null references auth.users (id) on delete cascade,
+  sender text not null,
   conversation_id text not null,
   answer jsonb,
-  primary key (customer_id, conversation_id)
+  primary key (customer_id, sender, conversation_id)
 );
 
 comment on table desk_private.transfers is
   'Conversations that have become tickets, and the answers given.';
+comment on column desk_private.transfers.sender is
+  '`desk` for the customer and for agents, `integration:` and its name for a partner.';
 
 -- The functions accept bodies of the same size: 500 messages and 256 Ki characters.
 create function desk_private.transcript_problems(transcript jsonb) returns jsonb
@@ -67,7 +71,8 @@ $$;
 -- null for none. `recognised` is the category by default, unless it is retired. A concurrent call
 -- for the same conversation waits at the insert.
 create function desk_private.file_transfer(
-  customer uuid, payer text, quota text, conversation_id text, subject text, summary text,
+  customer uuid, sender text, payer text, quota text, conversation_id text, subject text,
+  summary text,
   category text, priority text, transcript jsonb, suggestion text, recognised text, findings text,
   context jsonb
 ) returns jsonb
@@ -78,12 +83,13 @@ declare
 begin
   perform desk_private.fail_fields(desk_private.text_problem('conversation_id', conversation_id,
     255));
-  insert into desk_private.transfers as k (customer_id, conversation_id)
-  values (customer, file_transfer.conversation_id)
+  insert into desk_private.transfers as k (customer_id, sender, conversation_id)
+  values (customer, file_transfer.sender, file_transfer.conversation_id)
   on conflict on constraint transfers_pkey do nothing;
   if not found then
     select k.answer into strict confirmation from desk_private.transfers k
-    where k.customer_id = customer and k.conversation_id = file_transfer.conversation_id;
+    where k.customer_id = customer and k.sender = file_transfer.sender
+      and k.conversation_id = file_transfer.conversation_id;
     return confirmation || desk_private.linear_state((confirmation ->> 'ticket_id')::uuid);
   end if;
   if payer is not null then
@@ -110,7 +116,8 @@ begin
     t, 'ai', null, desk_private.note_on_transfer(summary, suggestion, findings), true, '{}');
   confirmation := desk_private.confirmation(t) || jsonb_build_object('subject', t.subject);
   update desk_private.transfers k set answer = confirmation
-  where k.customer_id = customer and k.conversation_id = file_transfer.conversation_id;
+  where k.customer_id = customer and k.sender = file_transfer.sender
+    and k.conversation_id = file_transfer.conversation_id;
   return confirmation || desk_private.linear_state(t.id);
 end
 $$;
@@ -128,6 +135,7 @@ begin
   end if;
   return desk_private.file_transfer(
     customer => case when customer is null then me else desk_private.find_customer(customer) end,
+    sender => 'desk',
     payer => case when not desk_private.is_agent() then me::text end, quota => 'ai_transfer',
     conversation_id => conversation_id, subject => subject, summary => summary,
     category => category, priority => priority, transcript => transcript, suggestion => suggestion,

@@ -125,7 +125,7 @@ as $$ select desk_private.receive_feedback(integration, external_id, customer, c
 comment on function desk.receive_feedback is
   'A partner brings a customer''s feedback; once per external_id.';
 
--- A conversation has an id of its own, and is filed once per customer, by whichever partner.
+-- A conversation has an id of its own, and is filed once per customer and partner.
 create function desk_private.receive_transfer(
   integration text, customer text, conversation_id text, subject text, summary text, category text,
   priority text, transcript jsonb, suggestion text, recognised text, findings text, context jsonb
@@ -135,7 +135,8 @@ begin
   perform desk_private.require_service();
   perform desk_private.fail_fields(desk_private.text_problem('integration', integration, 100));
   return desk_private.file_transfer(
-    customer => desk_private.find_customer(customer), payer => 'integration:' || integration,
+    customer => desk_private.find_customer(customer), sender => 'integration:' || integration,
+    payer => 'integration:' || integration,
     quota => 'webhook', conversation_id => conversation_id, subject => subject, summary => summary,
     category => category, priority => priority, transcript => transcript, suggestion => suggestion,
     recognised => recognised, findings => findings, context => context);

@@ -18,7 +18,13 @@ Arguments = dict[str, Any]
 ROLES = ("anon", "customer", "agent", "admin", "service_role")
 
 # The arguments of a call that goes through for whoever may make it; "ticket" and the like stand for what the fixture made.
-FORM = {"subject": "s", "description": "d", "requester_email": "a@example.com", "access_token": "x" * 43}
+FORM = {
+    "subject": "s",
+    "description": "d",
+    "requester_email": "a@example.com",
+    "access_token": "x" * 43,
+    "mail_token": "y" * 43,
+}
 CONTACT = FORM | {"network": "0" * 64, "intake_secret": "the secret"}
 TALK = Jsonb([{"author": "customer", "body": "Hello"}])
 PARTNER = {"integration": "shop", "customer": "<customer>"}

@@ -186,7 +186,7 @@ class TestClosing:
 class TestWithoutSigningIn:
     @pytest.fixture(autouse=True)
     def _new_network(self, db: Connection) -> None:
-        db.execute("delete from desk_private.quotas where who like 'network:%'")
+        db.execute("delete from desk_private.quotas where kind like 'anonymous%'")
 
     def test_the_token_answers_rates_and_closes_its_ticket(self, api: Client, db: Connection) -> None:
         filed = file(api(None), "contact")

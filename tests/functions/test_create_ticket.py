@@ -28,7 +28,7 @@ from tests.payloads import PAYLOADS, TICKETS, file, send
 @pytest.fixture(autouse=True)
 def _new_network(db: Connection) -> None:
     """All tests come from one address, and what one of them sent is no other's quota."""
-    db.execute("delete from desk_private.quotas where who like 'network:%'")
+    db.execute("delete from desk_private.quotas where kind like 'anonymous%'")
 
 
 def test_a_customer_files_a_bug_report(api: Client, customer: Person) -> None:

@@ -138,7 +138,7 @@ def test_a_category_without_a_team_is_not_forwarded(linear: Linear, api: Client,
 def test_an_anonymous_form_reaches_engineers_once_an_agent_has_sorted_it(
     linear: Linear, api: Client, agent: Person, forwarder: Forwarder, db: Connection
 ) -> None:
-    db.execute("delete from desk_private.quotas where who like 'network:%'")
+    db.execute("delete from desk_private.quotas where kind like 'anonymous%'")
     filed = file(api(None), "contact")
     assert filed["linear"] == "off"
     change(api(agent), filed, category="bug")

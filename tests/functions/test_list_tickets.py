@@ -375,4 +375,4 @@ class TestCategories:
 @pytest.fixture(autouse=True)
 def _new_network(db: Connection) -> None:
     """All tests come from one address, and what one of them sent is no other's quota."""
-    db.execute("delete from desk_private.quotas where who like 'network:%'")
+    db.execute("delete from desk_private.quotas where kind like 'anonymous%'")

@@ -118,6 +118,18 @@ def test_a_conversation_is_handed_over_and_recognised(
     assert message["body"] == "My account was hacked!"
 
 
+def test_a_partner_and_the_customer_do_not_shadow_each_others_conversations(
+    partner: Partner, api: Client, customer: Person
+) -> None:
+    said = [{"role": "user", "content": "My account was hacked!"}]
+    talk = {"conversationId": "1", "summaryOfIssue": "Hacked.", "conversationHistory": said}
+    theirs = partner.filed("ai_transfer", user=str(customer.id), **talk)
+    mine = api(customer).post("/ai-escalation", json=talk)
+    assert mine.status_code == 200, mine.text
+    assert mine.json()["ticket_id"] != theirs["ticket_id"]
+    assert api(customer).post("/ai-escalation", json=talk).json()["ticket_id"] == mine.json()["ticket_id"]
+
+
 def test_a_companion_passes_on_a_bug_and_feedback(partner: Partner, customer: Person, db: Connection) -> None:
     usual = {"external_id": str(uuid4()), "user": str(customer.id)}
     bug = partner.filed("companion", **usual, ticket_type="bug", description="The calendar\nis wrong.")

@@ -252,6 +252,7 @@ RPCS: dict[str, Callable[[Desk], dict[str, Any]]] = {
         "description": "d",
         "requester_email": "a@example.com",
         "access_token": "x" * 43,
+        "mail_token": "y" * 43,
         "network": "0" * 64,
         "intake_secret": "a guess, and a wrong one",
     },
