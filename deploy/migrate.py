@@ -22,7 +22,7 @@ from deploy.table import ROOT, DeployError
 Connection = psycopg.Connection[tuple[object, ...]]
 MIGRATIONS = ROOT / "supabase" / "migrations"
 # The number is arbitrary. A lock of one transaction also works behind a pooler.
-LOCK = "select pg_advisory_xact_lock(7_361_940_125)"
+LOCK = "select pg_advisory_xact_lock(7361940125)"
 # A waiting DDL statement blocks all later queries on a table of the app: give up early.
 HASTE = "set local lock_timeout = '10s'"
 HISTORY = """

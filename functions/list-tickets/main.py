@@ -11,8 +11,8 @@ async def list_page(call: Call) -> Answer:
 
 
 async def show_ticket(call: Call) -> Answer:
-    page = call.query(ConversationPage)
-    return await call.rpc("get_ticket", call.ticket | page.arguments(), page.request_path)
+    ticket, page = call.ticket, call.query(ConversationPage)
+    return await call.rpc("get_ticket", ticket | page.arguments(), page.request_path)
 
 
 async def list_categories(call: Call) -> Answer:

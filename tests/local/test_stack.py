@@ -25,7 +25,8 @@ from local.process import ROOT, end_leftovers, locked, running
 from local.stack import DEMO_PEOPLE
 
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="looks at processes through /proc")
-REACH = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+# Without the securebit access(2) forgets the capabilities, and PostgreSQL does not find its own files.
+REACH = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup"]
 
 
 @dataclass
