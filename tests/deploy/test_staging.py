@@ -151,7 +151,7 @@ def test_staging_again_makes_the_same(project: Project) -> None:
         ),
         ("shared/store.py", "CONNECTIONS = 64", "CONNECTIONS = 65"),
         ("shared/http/cors.py", "3600", "3601"),
-        ("shared/triage/rules.toml", "[language]", "[language] # of triggers"),
+        ("shared/triage/rules.toml", "[security_concern]", "[security_concern] # first"),
         ("requirements.txt", "# This file", "# The file"),
         ("deploy/functions.toml", 'memory = "256Mi"', 'memory = "512Mi"'),
         ("deploy/functions.toml", "timeout = 30", "timeout = 31"),

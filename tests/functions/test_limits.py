@@ -181,7 +181,8 @@ def test_a_digest_takes_a_batch_and_another_digest_the_rest(
     agent: Person, api: Client, ticket: str, db: Connection
 ) -> None:
     db.execute(
-        "insert into desk.notifications (user_id, ticket_id, kind, mail_due) select %s, t.id, 'created', true "
+        "insert into desk.notifications (user_id, ticket_id, kind, data, mail_due) "
+        "select %s, t.id, 'created', desk_private.news_data(t), true "
         "from desk.support_tickets t, generate_series(1, 5001) where t.ticket_number = %s",
         [agent.id, ticket],
     )
