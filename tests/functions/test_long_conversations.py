@@ -116,7 +116,7 @@ def test_the_quota_of_a_token_is_the_tickets_own(api: Client, agent: Person, db:
     token = "t" * 43
     filed = file(api(agent), "support")["ticket_number"]
     db.execute(
-        "insert into desk_private.ticket_tokens select id, desk_private.sha256(%s) from desk.support_tickets "
+        "insert into desk_private.ticket_tokens select id, desk_private.sha256(%s), true from desk.support_tickets "
         "where ticket_number = %s",
         [token, filed],
     )
