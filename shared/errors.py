@@ -97,7 +97,7 @@ class InvalidToken(Unauthenticated):
 
 
 class AccountDeleted(InvalidToken):
-    sentence = "The account of your access token no longer exists: please sign in again."
+    sentence = "The account of your access token was deleted or blocked: please sign in again."
 
 
 class Forbidden(Problem):

@@ -10,7 +10,15 @@ from starlette.requests import Request
 
 from shared import store
 from shared.config import config
-from shared.errors import Invalid, InvalidToken, NotFound, TooLarge, Unauthenticated, UnsupportedMediaType
+from shared.errors import (
+    AccountDeleted,
+    Invalid,
+    InvalidToken,
+    NotFound,
+    TooLarge,
+    Unauthenticated,
+    UnsupportedMediaType,
+)
 from shared.http.identity import Person, identify
 from shared.requests.fields import UUID
 from shared.requests.parsing import Body, Query, parse_body, parse_query
@@ -103,6 +111,9 @@ class Call:
             return await store.rpc(name, arguments, token=self.token, as_service=self.as_service)
         except Invalid as refusal:
             raise refusal.renamed(lambda argument: HEADERS.get(argument) or path_of(argument)) from None
+        except Unauthenticated as refusal:
+            # The token was verified here, so the store misses the account behind it.
+            raise AccountDeleted(reason=refusal.reason) if self.person else refusal from None
 
     def _header(self, argument: str) -> str | None:
         return self.request.headers.get(HEADERS[argument])

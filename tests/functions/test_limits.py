@@ -18,7 +18,8 @@ from desk.support_tickets t, generate_series(1, %s) n where t.ticket_number = %s
 """
 EVENTS = """
 insert into desk.ticket_events (ticket_id, seq, type, actor, changes)
-select t.id, 1000 + n, case n %% 2 when 0 then 'noted' else 'replied' end, 'agent', '{}'
+select t.id, (select max(e.seq) from desk.ticket_events e where e.ticket_id = t.id) + n,
+  case n %% 2 when 0 then 'noted' else 'replied' end, 'agent', '{}'
 from desk.support_tickets t, generate_series(1, %s) n where t.ticket_number = %s
 """
 
